@@ -1,0 +1,91 @@
+/** A feature as data: the house installs it for each host that lists it, and removes it with the host. */
+import type { OptionSpec, OptionsOf } from "../config/option.ts";
+import type { AccessRules } from "../config/access.ts";
+import type { Log } from "../observe/log.ts";
+import type { Session } from "../session/session.ts";
+import type { Jid } from "../stanza/jid.ts";
+import type { Stanza } from "../stanza/stanza.ts";
+import type { Migration } from "../store/migrations.ts";
+import type { Store } from "../store/store.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Randomness } from "../util/random.ts";
+import type { Xml } from "../xml/xml.ts";
+import type { Effect, MaybePromise } from "./effect.ts";
+import type { Questions, Registrar } from "./points.ts";
+
+export interface XepSupport {
+  readonly number: number;
+  readonly version: string;
+  /** What of it is left out, in a few words. */
+  readonly note?: string;
+}
+
+/** What a module sees of the node and the host it serves. */
+export interface ModuleContext<Options> {
+  readonly domain: string;
+  /** The host's own address. */
+  readonly address: Jid;
+  readonly options: Options;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly log: Log;
+  readonly access: AccessRules;
+  /** The installed modules of this host, in order; complete once all are set up. */
+  readonly installed: readonly InstalledModule[];
+  /** Sessions of an account of this host; not to be kept. */
+  sessionsOf(account: Jid): readonly Session[];
+  allSessions(): Iterable<Session>;
+  /** Asks the other modules; undefined when none answers. */
+  ask<Name extends keyof Questions>(question: Name, ...args: Parameters<Questions[Name]>): ReturnType<Questions[Name]> | undefined;
+  /** Runs effects outside of a handler (a timer, the end of a background job). */
+  run(effects: readonly Effect[]): MaybePromise<void>;
+  accountExists(account: Jid): MaybePromise<boolean>;
+  accounts: AccountService;
+  /** Sends an IQ to a client and resolves with its result or error stanza; rejects with `StanzaError` remote-server-timeout. */
+  request(type: "get" | "set", to: Jid, payload: Xml, timeoutMs: number): Promise<Stanza>;
+  /** When the node started, milliseconds since the epoch. */
+  readonly nodeStartedAt: number;
+}
+
+/** What modules may do with accounts (XEP-0077). Throws `StanzaError`: conflict, not-acceptable, not-allowed. */
+export interface AccountService {
+  register(account: Jid, password: string): Promise<void>;
+  changePassword(account: Jid, password: string): Promise<void>;
+  remove(account: Jid): Promise<void>;
+}
+
+/** A module's features as service discovery (XEP-0030) shows them. */
+export interface Discovery {
+  readonly server?: readonly string[];
+  readonly account?: readonly string[];
+}
+
+export interface ModuleDefinition<Spec extends OptionSpec = OptionSpec> {
+  /** As in the configuration: `mod_carboncopy`. */
+  readonly name: string;
+  /** One sentence for the documentation. */
+  readonly summary: string;
+  readonly xeps?: readonly XepSupport[];
+  readonly rfcs?: readonly string[];
+  readonly options: Spec;
+  readonly features?: Discovery;
+  /** Elements of `<stream:features/>` after authentication. */
+  readonly streamFeatures?: (options: OptionsOf<Spec>) => Xml | undefined;
+  /** Elements of `<stream:features/>` before authentication. */
+  readonly strangerFeatures?: (options: OptionsOf<Spec>) => Xml | undefined;
+  readonly migrations?: readonly Migration[];
+  /** Other modules that must be configured too. */
+  readonly requires?: readonly string[];
+  /** Fills the extension points for one host. What it returns is run when the host stops. */
+  setup(on: Registrar, context: ModuleContext<OptionsOf<Spec>>): undefined | (() => MaybePromise<void>);
+}
+
+export interface InstalledModule {
+  readonly definition: ModuleDefinition;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export function defineModule<const Spec extends OptionSpec>(definition: ModuleDefinition<Spec>): ModuleDefinition<Spec> {
+  return definition;
+}

@@ -1,0 +1,136 @@
+/**
+ * Every extension point of the house, each with the sentence that says when it runs. A module fills the points it
+ * cares about; it never calls another module. Within one point, handlers run in the order of `modules/catalogue.ts`.
+ */
+import type { Session } from "../session/session.ts";
+import type { Jid } from "../stanza/jid.ts";
+import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
+import type { Element } from "../xml/element.ts";
+import type { Frame } from "../xml/scanner.ts";
+import type { Xml } from "../xml/xml.ts";
+import type { MaybePromise, Outcome } from "./effect.ts";
+
+/** The named stages a stanza passes, in this order; each may be entered for any kind of stanza. */
+export interface StageHandlers {
+  /** A client of ours has sent it; `from` is stamped. Before any routing. */
+  outgoing(stanza: Stanza, session: Session): MaybePromise<Outcome>;
+  /** It has arrived for an account of ours, before resources are chosen. */
+  incoming(stanza: Stanza, account: Jid): MaybePromise<Outcome>;
+  /** It has been handed to these sessions of the account. */
+  delivered(stanza: Stanza, account: Jid, sessions: readonly Session[]): MaybePromise<Outcome>;
+  /** A message for an account that no session took; `handled` keeps the sender from getting an error. */
+  undelivered(stanza: Stanza, account: Jid): MaybePromise<Outcome>;
+  /** It is about to be written to one session. Synchronous: this is the last step of the hot path. */
+  delivering(stanza: Stanza, session: Session): Outcome;
+}
+export type StageName = keyof StageHandlers;
+
+/** How a session ended: its client said goodbye, was replaced, was lost (and not resumed), or we closed it. */
+export type SessionEnd = "closed" | "replaced" | "lost" | "kicked" | "shutdown";
+
+/** What happens to a session, apart from stanzas. */
+export interface SessionHandlers {
+  /** A resource was bound; nothing has been routed yet. The client waits for what a promise takes. */
+  opened(session: Session): MaybePromise<Outcome>;
+  /** The client sent its first available presence (RFC 6121 section 4.2). `session.presence` is already set. */
+  available(session: Session, presence: Stanza): MaybePromise<Outcome>;
+  /** The client changed its available presence (section 4.4). */
+  updated(session: Session, presence: Stanza, before: Stanza): MaybePromise<Outcome>;
+  /** An available resource has become unavailable, by its own word or by its end (section 4.5). */
+  unavailable(session: Session, presence: Stanza): MaybePromise<Outcome>;
+  /** The resource is gone from the session table. */
+  ended(session: Session, how: SessionEnd): MaybePromise<Outcome>;
+  /** XEP-0198: the client is back on a new stream; unacknowledged stanzas have been written again. */
+  resumed(session: Session): MaybePromise<Outcome>;
+  /** XEP-0198: the stream is gone, the session waits to be resumed. */
+  detached(session: Session): MaybePromise<Outcome>;
+}
+export type SessionEventName = keyof SessionHandlers;
+
+/** What happens to an account. */
+export interface AccountHandlers {
+  registered(account: Jid): MaybePromise<void>;
+  /** Remove every trace; sessions have been closed already. */
+  removed(account: Jid): MaybePromise<void>;
+}
+export type AccountEventName = keyof AccountHandlers;
+
+/** To whom an IQ request is addressed. */
+export type IqTarget =
+  /** The sender's own bare JID, or nobody: the sender's own account (RFC 6121 section 8.5.1 with RFC 6120 10.3.3). */
+  | "account"
+  /** The bare JID of any account of this host, the sender's own included. */
+  | "user"
+  /** The host itself. */
+  | "server";
+
+export interface IqContext {
+  /** The sender's session when it is one of this host's. */
+  readonly session: Session | undefined;
+  /** The account addressed; for "server" the host's domain. */
+  readonly target: Jid;
+  readonly from: Jid;
+  /** The request's only child. */
+  readonly payload: Element;
+}
+
+/** Answers with `reply(payload)`, an empty result when it returns none, or the error it throws (`StanzaError`). */
+export type IqHandler = (request: Stanza, context: IqContext) => MaybePromise<Outcome>;
+
+/** Where a request before authentication comes from. */
+export interface Stranger {
+  readonly remoteAddress: string;
+  readonly secure: boolean;
+}
+
+/** Questions that one module answers and others ask, through `host.ask`. The first answer that is not undefined counts. */
+export interface Questions {
+  /** The roster's word on a contact of an account; undefined when there is no roster. */
+  rosterItem(account: Jid, contact: Jid): MaybePromise<RosterEntry | undefined>;
+  /** All contacts of an account. */
+  roster(account: Jid): MaybePromise<readonly RosterEntry[] | undefined>;
+  /** Whether a block or privacy list keeps this stanza away; `direction` is seen from the account. */
+  blocked(account: Jid, session: Session | undefined, stanza: Stanza, direction: "in" | "out"): MaybePromise<boolean | undefined>;
+  /** Extra features (namespaces) of an account's bare JID. */
+  accountFeatures(account: Jid): MaybePromise<readonly string[] | undefined>;
+  /** SHA-1 (hex) of the account's avatar; "" when it has none. */
+  avatarHash(account: Jid): MaybePromise<string | undefined>;
+  /** disco#info of a client's resource, as XEP-0115 or 0390 told us. */
+  clientFeatures(session: Session): MaybePromise<readonly string[] | undefined>;
+  /** A session's stanzas that its client has never acknowledged, to be delivered another way. */
+  unacknowledged(session: Session, stanzas: readonly Stanza[]): MaybePromise<true | undefined>;
+}
+
+export type Subscription = "none" | "to" | "from" | "both";
+export interface RosterEntry {
+  readonly jid: string;
+  readonly name: string;
+  readonly subscription: Subscription;
+  readonly groups: readonly string[];
+  /** Our request to the contact is pending ("subscribe"). */
+  readonly ask: boolean;
+}
+
+/** A stanza-less element of an established stream (XEP-0352's `<active/>` and the like). */
+export type NonzaHandler = (frame: Frame, session: Session) => MaybePromise<Outcome>;
+
+/** XEP-0386: something a client may turn on in the same round trip as binding. The answer goes inside `<bound/>`. */
+export interface InlineFeature {
+  readonly name: string;
+  readonly namespace: string;
+  enable(session: Session, request: Element): MaybePromise<Xml | undefined>;
+}
+
+/** The calls with which a module fills the points. */
+export interface Registrar {
+  stage<Name extends StageName>(name: Name, kind: StanzaKind, handler: StageHandlers[Name]): void;
+  session<Name extends SessionEventName>(name: Name, handler: SessionHandlers[Name]): void;
+  account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void;
+  /** One handler a type, target, namespace and element name; a second one is an error at start. */
+  iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void;
+  /** An IQ before authentication (XEP-0077). */
+  strangerIq(type: "get" | "set", namespace: string, name: string, handler: (request: Stanza, stranger: Stranger) => MaybePromise<Outcome>): void;
+  nonza(namespace: string, name: string, handler: NonzaHandler): void;
+  answer<Name extends keyof Questions>(question: Name, handler: Questions[Name]): void;
+  inline(feature: InlineFeature): void;
+}

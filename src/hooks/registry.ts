@@ -1,0 +1,126 @@
+/** What the modules of one host have registered, indexed so that a stanza nobody cares about costs one array lookup. */
+import type { StanzaKind } from "../stanza/stanza.ts";
+import type {
+  AccountEventName,
+  AccountHandlers,
+  InlineFeature,
+  IqHandler,
+  IqTarget,
+  NonzaHandler,
+  Questions,
+  Registrar,
+  SessionEventName,
+  SessionHandlers,
+  StageHandlers,
+  StageName,
+  Stranger,
+} from "./points.ts";
+import type { MaybePromise, Outcome } from "./effect.ts";
+import type { Stanza } from "../stanza/stanza.ts";
+
+type PerKind<Handler> = { readonly [Kind in StanzaKind]: Handler[] };
+export type StrangerIqHandler = (request: Stanza, stranger: Stranger) => MaybePromise<Outcome>;
+
+function perKind<Handler>(): PerKind<Handler> {
+  return { message: [], presence: [], iq: [] };
+}
+
+export class Registry implements Registrar {
+  readonly stages: { readonly [Name in StageName]: PerKind<StageHandlers[Name]> } = {
+    outgoing: perKind(),
+    incoming: perKind(),
+    delivered: perKind(),
+    undelivered: perKind(),
+    delivering: perKind(),
+  };
+  readonly sessions: { readonly [Name in SessionEventName]: SessionHandlers[Name][] } = {
+    opened: [],
+    available: [],
+    updated: [],
+    unavailable: [],
+    ended: [],
+    resumed: [],
+    detached: [],
+  };
+  readonly accounts: { readonly [Name in AccountEventName]: AccountHandlers[Name][] } = { registered: [], removed: [] };
+  readonly inlineFeatures: InlineFeature[] = [];
+  readonly #iqs = new Map<string, IqHandler>();
+  readonly #strangerIqs = new Map<string, StrangerIqHandler>();
+  readonly #nonzas = new Map<string, NonzaHandler>();
+  readonly #questions: { [Name in keyof Questions]?: Questions[Name][] } = {};
+
+  stage<Name extends StageName>(name: Name, kind: StanzaKind, handler: StageHandlers[Name]): void {
+    this.stages[name][kind].push(handler);
+  }
+
+  session<Name extends SessionEventName>(name: Name, handler: SessionHandlers[Name]): void {
+    this.sessions[name].push(handler);
+  }
+
+  account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void {
+    this.accounts[name].push(handler);
+  }
+
+  iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void {
+    register(this.#iqs, `${type} ${target} ${namespace} ${name}`, handler);
+  }
+
+  strangerIq(type: "get" | "set", namespace: string, name: string, handler: StrangerIqHandler): void {
+    register(this.#strangerIqs, `${type} ${namespace} ${name}`, handler);
+  }
+
+  nonza(namespace: string, name: string, handler: NonzaHandler): void {
+    register(this.#nonzas, `${namespace} ${name}`, handler);
+  }
+
+  answer<Name extends keyof Questions>(question: Name, handler: Questions[Name]): void {
+    let handlers = this.#questions[question] as Questions[Name][] | undefined;
+    if (handlers === undefined) {
+      handlers = [];
+      (this.#questions as Record<string, unknown>)[question] = handlers;
+    }
+    handlers.push(handler);
+  }
+
+  inline(feature: InlineFeature): void {
+    this.inlineFeatures.push(feature);
+  }
+
+  findIq(type: string, target: IqTarget, namespace: string, name: string): IqHandler | undefined {
+    return this.#iqs.get(`${type} ${target} ${namespace} ${name}`);
+  }
+
+  findStrangerIq(type: string, namespace: string, name: string): StrangerIqHandler | undefined {
+    return this.#strangerIqs.get(`${type} ${namespace} ${name}`);
+  }
+
+  findNonza(namespace: string, name: string): NonzaHandler | undefined {
+    return this.#nonzas.get(`${namespace} ${name}`);
+  }
+
+  /** The first answer that is not undefined. */
+  ask<Name extends keyof Questions>(
+    question: Name,
+    ...args: Parameters<Questions[Name]>
+  ): ReturnType<Questions[Name]> | undefined {
+    const handlers = this.#questions[question] as ((...args: unknown[]) => unknown)[] | undefined;
+    if (handlers === undefined) return undefined;
+    return askFrom(handlers, 0, args) as ReturnType<Questions[Name]> | undefined;
+  }
+}
+
+function askFrom(handlers: readonly ((...args: unknown[]) => unknown)[], from: number, args: unknown[]): unknown {
+  for (let at = from; at < handlers.length; at++) {
+    const answer = handlers[at]!(...args);
+    if (answer instanceof Promise) {
+      return answer.then((settled: unknown) => (settled === undefined ? askFrom(handlers, at + 1, args) : settled));
+    }
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
+}
+
+function register<Handler>(handlers: Map<string, Handler>, key: string, handler: Handler): void {
+  if (handlers.has(key)) throw new Error(`Two modules answer '${key}'`);
+  handlers.set(key, handler);
+}
