@@ -29,3 +29,8 @@ export class XmlError extends Error {
 export function malformed(message: string): XmlError {
   return new XmlError("not-well-formed", message);
 }
+
+/** The error for what RFC 6120, 11.1, keeps out of streams. */
+export function restrictedMarkup(): XmlError {
+  return new XmlError("restricted-xml", "a comment, processing instruction or document type");
+}

@@ -1,7 +1,5 @@
 /** A small table of names and namespaces met lately, so that the same text is the same string everywhere. */
 
-import { Buffer } from "node:buffer";
-
 const SLOTS = 2048;
 const CHARS_MAX = 96;
 
@@ -10,12 +8,12 @@ const table: string[] = new Array<string>(SLOTS).fill("");
 
 /**
  * The part of `text` from `start` to `end` as a string that is shared with earlier equal ones and does not keep
- * `text` alive. Longer texts than names usually are come out as an ordinary slice. Memory is bounded by the table.
+ * `text` alive. A text longer than names usually are is copied but not remembered. Memory is bounded by the table.
  */
 export function intern(text: string, start: number, end: number): string {
   const length = end - start;
   if (length === 0) return "";
-  if (length > CHARS_MAX) return text.slice(start, end);
+  if (length > CHARS_MAX) return ownText(text.slice(start, end));
   // Six characters spread over the text tell real names apart; a collision costs time only.
   const quarter = length >> 2;
   let hash = Math.imul(length, 31) + text.charCodeAt(start);
@@ -50,9 +48,11 @@ export function occursAt(part: string, text: string, start: number): boolean {
  */
 export function ownText(text: string): string {
   if (text.length < 2) return text; // the engine shares these
-  const bytes = Buffer.from(text, "utf16le");
-  for (let i = 1; i < bytes.length; i += 2) {
-    if (bytes[i] !== 0) return bytes.toString("utf16le");
-  }
-  return Buffer.from(text, "latin1").toString("latin1");
+  return flat(text.charAt(0) + text.slice(1));
+}
+
+/** The same string; the engine then holds it in one piece instead of as a pending concatenation. */
+export function flat(text: string): string {
+  text.charCodeAt(0);
+  return text;
 }

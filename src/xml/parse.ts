@@ -2,7 +2,7 @@
 
 import { CLASS, decode, passReference, passWide, STOPS_TEXT } from "./chars.ts";
 import { Element, type Node } from "./element.ts";
-import { malformed, XmlError } from "./errors.ts";
+import { malformed, restrictedMarkup, XmlError } from "./errors.ts";
 import { TRUSTED_LIMITS, type XmlLimits } from "./limits.ts";
 import { NOTHING, passWhitespace, readEndTag, readStartTag, reservedNs, StartTag, sameExpandedName } from "./tag.ts";
 
@@ -56,7 +56,7 @@ export function parseContent(
       bindings.length = top.bindings;
       siblings = top.siblings;
     } else if (c === 0x21 || c === 0x3f) {
-      if (!text.startsWith("<![CDATA[", pos)) throw new XmlError("restricted-xml", "a comment, instruction or DTD");
+      if (!text.startsWith("<![CDATA[", pos)) throw restrictedMarkup();
       const end = complete(text.indexOf("]]>", pos + 9));
       checkChars(text, pos + 9, end);
       addText(siblings, normalisedLines(text.slice(pos + 9, end)));

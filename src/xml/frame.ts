@@ -1,0 +1,74 @@
+/** What the scanner hands out for each top-level element of a stream. */
+
+import { parseContent } from "./element.ts";
+import { XmlError } from "./errors.ts";
+import { escapeText } from "./escape.ts";
+import { flat } from "./intern.ts";
+import type { XmlLimits } from "./limits.ts";
+
+/**
+ * One complete top-level element, found without building a tree.
+ *
+ * Its strings may point into the text of the chunk they came in, and keep all of that chunk (as much as one read from a
+ * socket brings) in memory: whoever stores one for longer than a turn of the event loop copies it with `ownText`.
+ */
+export interface Frame {
+  /** Local name. */
+  readonly name: string;
+  /** Namespace, "" for none. */
+  readonly ns: string;
+  /**
+   * Flat name, value, name, value…: values decoded and normalised, names as written (`xml:lang`), namespace declarations
+   * left out. What another prefix than `xml` means is not told: such attributes have no meaning in XMPP (RFC 6120, 8.1).
+   */
+  readonly attributes: readonly string[];
+  /**
+   * The text between start tag and end tag, valid as it stands inside any element whose default namespace is `ns`. It is
+   * as the peer wrote it unless that leaned on declarations outside; then it was written anew.
+   */
+  readonly inner: string;
+  /** Direct child elements, flat: local name, namespace, start and end (exclusive) in `inner`, and so on. */
+  readonly children: readonly (string | number)[];
+  /** Size on the wire. */
+  readonly bytes: number;
+}
+
+/** The value of a frame's attribute, or undefined. */
+export function frameAttribute(frame: Frame, name: string): string | undefined {
+  const attributes = frame.attributes;
+  for (let i = 0; i < attributes.length; i += 2) {
+    if (attributes[i] === name) return attributes[i + 1];
+  }
+  return undefined;
+}
+
+/** The inside of a frame that leaned on declarations outside, and where its children are then. */
+export interface RewrittenInner {
+  readonly inner: string;
+  readonly children: readonly (string | number)[];
+}
+
+/**
+ * Writes checked content anew so that it stands in the default namespace `ns` without any prefix bound outside.
+ * `defaultNs` and `prefixes` are what held where it came from. Short prefixes can stand for long namespaces, so the result
+ * has the limit that the original had.
+ */
+export function rewriteInner(
+  inner: string,
+  defaultNs: string,
+  prefixes: readonly string[],
+  ns: string,
+  limits: XmlLimits,
+): RewrittenInner {
+  let out = "";
+  const children: (string | number)[] = [];
+  for (const node of parseContent(inner, defaultNs, prefixes, limits)) {
+    const start = out.length;
+    // Concatenation does not copy, so a huge result has cost little when it is refused.
+    out += typeof node === "string" ? escapeText(node) : node.toXml(ns);
+    if (out.length > limits.stanzaBytesMax)
+      throw new XmlError("policy-violation", "an element too large without prefixes");
+    if (typeof node !== "string") children.push(node.name, node.ns, start, out.length);
+  }
+  return { inner: flat(out), children };
+}
