@@ -1,0 +1,38 @@
+/** Who a SASL message says it is (RFC 6120 section 6.3.8), and the made-up keys of those who do not exist. */
+import { createHmac } from "node:crypto";
+import { parseJid } from "../stanza/jid.ts";
+import { prepareLocal } from "../stanza/precis.ts";
+import { keyBytes, type ScramHash, type ScramKeys } from "./credentials.ts";
+import { saltBytes } from "./password-hashing.ts";
+import type { Decoys } from "./sasl.ts";
+
+/** Whether this authorization identity is absent or names the very account that logs in, as `local@domain`. */
+export function authzidFits(authzid: string, username: string, domain: string): boolean {
+  return authzid === "" || parseJid(authzid)?.full === `${username}@${domain}`;
+}
+
+/**
+ * The localpart of an authentication identity. A text that can be none still goes the whole way of an unknown account: `known` is
+ * false and nothing is looked up.
+ */
+export function localOf(text: string): { username: string; known: boolean } {
+  const username = prepareLocal(text);
+  return username === undefined ? { username: text, known: false } : { username, known: true };
+}
+
+/** Keys no password fits, the same for the same name every time. */
+export function decoyKeys(username: string, domain: string, hash: ScramHash, decoys: Decoys): ScramKeys {
+  const material = (purpose: string) =>
+    createHmac("sha512", decoys.secret).update(`${purpose}\0${hash}\0${username}\0${domain}`).digest();
+  // The count is the account's, not the hash's, as with real accounts.
+  const pick = createHmac("sha512", decoys.secret)
+    .update(`iterations\0${username}\0${domain}`)
+    .digest()
+    .readUInt32BE(0);
+  return {
+    salt: material("salt").subarray(0, saltBytes),
+    iterations: decoys.iterations[pick % decoys.iterations.length] as number,
+    storedKey: material("stored").subarray(0, keyBytes[hash]),
+    serverKey: material("server").subarray(0, keyBytes[hash]),
+  };
+}
