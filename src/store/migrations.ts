@@ -64,23 +64,12 @@ export async function migrate(
     case "postgres":
       return store.dedicated(async (db) => {
         await lockPostgres(db, lockWaitMs);
-        try {
-          return await runMissing(db, store, migrations, options.clock);
-        } finally {
-          await sql`select pg_advisory_unlock(${sql.lit(postgresLock)})`.execute(db);
-        }
+        return runMissing(db, store, migrations, options.clock);
       });
     case "mysql":
       return store.dedicated(async (db) => {
-        const lock = sql`concat('meerkat:', md5(database()))`;
-        const { rows } = await sql<{ got: number | null }>`
-          select get_lock(${lock}, ${sql.lit(Math.ceil(lockWaitMs / 1000))}) as got`.execute(db);
-        if (rows[0]?.got !== 1) throw lockBusy(lockWaitMs);
-        try {
-          return await runMissing(db, store, migrations, options.clock);
-        } finally {
-          await sql`select release_lock(${lock})`.execute(db);
-        }
+        await lockMysql(db, lockWaitMs);
+        return runMissing(db, store, migrations, options.clock);
       });
   }
 }
@@ -122,7 +111,8 @@ async function runMissing(
     if (store.dialect === "postgres") {
       await db.transaction().execute(async (trx) => runOne(await Schema.of(trx, store.dialect), migration, clock));
     } else {
-      await runOne(schema, migration, clock); // MySQL commits every DDL statement by itself
+      // SQLite is in a transaction already; MySQL commits every DDL statement by itself.
+      await runOne(schema, migration, clock);
     }
     store.log.info({ what: "migration_applied", migration: migration.name }, "Database migration applied");
     applied.push(migration.name);
@@ -151,6 +141,7 @@ async function recordedNames(db: AnyDatabase, dialect: StoreDialect): Promise<Se
   return new Set(rows.map((row) => row.name));
 }
 
+/** The lock belongs to the connection, which ends after the migrations; so does the next one. */
 async function lockPostgres(db: AnyDatabase, lockWaitMs: number): Promise<void> {
   await sql`set lock_timeout = ${sql.lit(lockWaitMs)}`.execute(db);
   try {
@@ -159,6 +150,14 @@ async function lockPostgres(db: AnyDatabase, lockWaitMs: number): Promise<void> 
     throw error instanceof StoreBusy ? lockBusy(lockWaitMs, error) : error;
   }
   await sql`set lock_timeout = 0`.execute(db);
+}
+
+async function lockMysql(db: AnyDatabase, lockWaitMs: number): Promise<void> {
+  const seconds = sql.lit(Math.ceil(lockWaitMs / 1000));
+  // Names of locks are valid in the whole server and hold 64 characters, hence the digest.
+  const { rows } = await sql<{ got: number | null }>`
+    select get_lock(concat('meerkat:', md5(database())), ${seconds}) as got`.execute(db);
+  if (rows[0]?.got !== 1) throw lockBusy(lockWaitMs);
 }
 
 function lockBusy(lockWaitMs: number, cause?: unknown): StoreBusy {
