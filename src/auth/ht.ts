@@ -2,7 +2,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastToken } from "./account-lookup.ts";
 import type { ChannelBindings, ChannelBindingType } from "./channel-bindings.ts";
-import { localOf } from "./identity.ts";
 import {
   decodeMessage,
   type FastRequest,
@@ -11,7 +10,8 @@ import {
   type SaslContext,
   type SaslExchange,
   type SaslStep,
-} from "./sasl.ts";
+} from "./exchange.ts";
+import { localOf } from "./identity.ts";
 
 /** Strongest first. */
 const bindingOf: Readonly<Record<string, ChannelBindingType | "none">> = {
@@ -77,8 +77,8 @@ export class HashedTokenExchange implements SaslExchange {
     if (found === undefined) return failure("not-authorized", undefined, username);
     if (found.expires <= clock.now()) return failure("credentials-expired", undefined, username);
     const { count } = this.fast;
-    // A counted token is a guard against replay of 0-RTT data: a number may be used once, and once counted is always counted.
-    if (count === undefined ? found.count >= 0 : count <= found.count) {
+    // The count guards against replay of TLS 0-RTT data, where the client must send one. We accept no 0-RTT data, so it may be absent.
+    if (count !== undefined && count <= found.count) {
       return failure("not-authorized", "the count was used before", username);
     }
     const additionalData = hmac(found.secret, "Responder", binding);

@@ -3,8 +3,8 @@ import { createHmac } from "node:crypto";
 import { parseJid } from "../stanza/jid.ts";
 import { prepareLocal } from "../stanza/precis.ts";
 import { keyBytes, type ScramHash, type ScramKeys } from "./credentials.ts";
+import type { Decoys } from "./exchange.ts";
 import { saltBytes } from "./password-hashing.ts";
-import type { Decoys } from "./sasl.ts";
 
 /** Whether this authorization identity is absent or names the very account that logs in, as `local@domain`. */
 export function authzidFits(authzid: string, username: string, domain: string): boolean {

@@ -1,9 +1,9 @@
 /** Which SASL mechanisms a stream offers, in which order, and the exchange behind each name. */
 import { availableBindings, type ChannelBindings } from "./channel-bindings.ts";
 import { type ScramHash, scramHashes } from "./credentials.ts";
+import type { SaslContext, SaslExchange } from "./exchange.ts";
 import { HashedTokenExchange, isHashedToken } from "./ht.ts";
 import { PlainExchange } from "./plain.ts";
-import type { SaslContext, SaslExchange } from "./sasl.ts";
 import { ScramExchange, scramName } from "./scram.ts";
 
 interface Scram {

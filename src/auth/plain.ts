@@ -1,9 +1,9 @@
 /** RFC 4616: PLAIN, checked against SCRAM keys. */
 import { timingSafeEqual } from "node:crypto";
 import type { Credentials, ScramHash } from "./credentials.ts";
+import { decodeMessage, failure, malformed, type SaslContext, type SaslExchange, type SaslStep } from "./exchange.ts";
 import { authzidFits, decoyKeys, localOf } from "./identity.ts";
 import { HashingOverload } from "./password-hashing.ts";
-import { decodeMessage, failure, malformed, type SaslContext, type SaslExchange, type SaslStep } from "./sasl.ts";
 import { saslprep } from "./saslprep.ts";
 
 /** The cheapest to check first: any one key proves the password. */

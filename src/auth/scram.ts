@@ -2,8 +2,8 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { type ChannelBindingType, channelBindingTypes } from "./channel-bindings.ts";
 import { base64, type Credentials, decodeBase64, keyBytes, type ScramHash, type ScramKeys } from "./credentials.ts";
+import { decodeMessage, failure, malformed, type SaslContext, type SaslExchange, type SaslStep } from "./exchange.ts";
 import { authzidFits, decoyKeys, localOf } from "./identity.ts";
-import { decodeMessage, failure, malformed, type SaslContext, type SaslExchange, type SaslStep } from "./sasl.ts";
 
 /** The name of the mechanism for a hash. */
 export const scramName: Readonly<Record<ScramHash, string>> = {

@@ -1,4 +1,5 @@
 /** RFC 7622: XMPP addresses. Values that never change, prepared once, remembered in a bounded cache. */
+import { escapeAttribute } from "../xml/escape.ts";
 import { prepareDomain, prepareLocal, prepareResource } from "./precis.ts";
 
 /**
@@ -28,7 +29,8 @@ export class Jid {
     this.bareJid = bareJid ?? this;
     this.bare = bareJid === undefined ? full : bareJid.bare;
     this.full = full;
-    this.escaped = resource === "" ? full : escapeFull(full);
+    // A prepared localpart and domain hold nothing to escape.
+    this.escaped = resource === "" ? full : escapeAttribute(full);
   }
 
   /**
@@ -46,20 +48,27 @@ export class Jid {
     const bare = bareOf(local, domain);
     if (bare === undefined || resource === "") return bare;
     const prepared = prepareResource(resource);
-    return prepared === undefined ? undefined : Jid.join(bare, prepared);
+    return prepared === undefined ? undefined : Jid.withPrepared(bare, prepared);
   }
 
-  /** Puts a prepared resource behind a bare address. */
-  static join(bare: Jid, resource: string): Jid {
-    const full = ownCopy(`${bare.bare}/${resource}`);
+  /**
+   * Puts a prepared resource behind a bare address. Here and in `account` the text is joined anew, so the parts cut out of it do not
+   * keep alive what the arguments were cut out of.
+   */
+  static withPrepared(bare: Jid, resource: string): Jid {
+    const full = `${bare.bare}/${resource}`;
     return new Jid(bare.local, bare.domain, full.slice(bare.bare.length + 1), full, bare);
   }
 
-  /** A bare address from its prepared text; without a domain object, the text is a domain. */
-  static bareFrom(domain: Jid | undefined, full: string): Jid {
-    const own = ownCopy(full);
-    if (domain === undefined) return new Jid("", own, "", own, undefined);
-    return new Jid(own.slice(0, own.length - domain.domain.length - 1), domain.domain, "", own, undefined);
+  /** The account of a prepared localpart at a domain. */
+  static account(local: string, domain: Jid): Jid {
+    const full = `${local}@${domain.domain}`;
+    return new Jid(full.slice(0, local.length), domain.domain, "", full, undefined);
+  }
+
+  /** The address of a prepared domain, whose text is memory of its own. */
+  static host(domain: string): Jid {
+    return new Jid("", domain, "", domain, undefined);
   }
 
   /** Whether there is no resource. */
@@ -91,7 +100,7 @@ export class Jid {
     if (resource === "") return this.bareJid;
     const prepared = prepareResource(resource);
     if (prepared === undefined) throw new RangeError(`not a resource: ${resource}`);
-    return Jid.join(this.bareJid, prepared);
+    return Jid.withPrepared(this.bareJid, prepared);
   }
 
   /** Whether both are the same address, resource included. */
@@ -155,40 +164,41 @@ export class JidCache {
 
   private parseNew(text: string): Jid | undefined {
     const slash = text.indexOf("/");
-    if (slash < 0) return this.parseBare(text);
+    if (slash >= 0) return this.parseFull(text, slash);
+    const at = text.indexOf("@");
+    return at < 0 ? this.parseDomain(text) : this.parseAccount(text, at);
+  }
+
+  private parseFull(text: string, slash: number): Jid | undefined {
     const resource = prepareResource(text.slice(slash + 1));
     if (resource === undefined) return undefined;
     const bare = this.parse(text.slice(0, slash));
-    if (bare === undefined) return undefined;
-    const jid = Jid.join(bare, resource);
-    this.remember(jid.full === text ? jid.full : ownCopy(text), jid);
-    return jid;
+    return bare && this.learn(text, Jid.withPrepared(bare, resource));
   }
 
-  private parseBare(text: string): Jid | undefined {
-    const at = text.indexOf("@");
-    const jid = at < 0 ? this.newDomain(text) : this.newAccount(text.slice(0, at), text.slice(at + 1));
-    if (jid !== undefined) this.remember(jid.full === text ? jid.full : ownCopy(text), jid);
-    return jid;
+  private parseAccount(text: string, at: number): Jid | undefined {
+    const local = prepareLocal(text.slice(0, at));
+    // A second "@" lies in the domain and makes it invalid: no cached domain has one.
+    if (local === undefined || text.indexOf("@", at + 1) >= 0) return undefined;
+    // The accounts of a domain share its object and its text.
+    const domain = this.parse(text.slice(at + 1));
+    return domain && this.learn(text, Jid.account(local, domain));
   }
 
-  private newAccount(local: string, domain: string): Jid | undefined {
-    const preparedLocal = prepareLocal(local);
-    if (preparedLocal === undefined) return undefined;
-    // A domain is shared by all its accounts, so it is looked up and not made again. An "@" in it makes it invalid.
-    const host = domain.includes("@") ? undefined : this.parse(domain);
-    if (host === undefined) return undefined;
-    return this.known(Jid.bareFrom(host, `${preparedLocal}@${host.domain}`));
-  }
-
-  private newDomain(text: string): Jid | undefined {
+  private parseDomain(text: string): Jid | undefined {
     const domain = prepareDomain(text);
-    return domain === undefined ? undefined : this.known(Jid.bareFrom(undefined, domain));
+    return domain === undefined ? undefined : this.learn(text, Jid.host(ownCopy(domain)));
   }
 
-  /** The object that the prepared text already has, so that several spellings share one. */
-  private known(fresh: Jid): Jid {
-    return this.young.get(fresh.full) ?? this.old.get(fresh.full) ?? fresh;
+  /** Remembers a new address under its text; several spellings of one address share an object. */
+  private learn(text: string, fresh: Jid): Jid {
+    if (fresh.full === text) {
+      this.remember(fresh.full, fresh);
+      return fresh;
+    }
+    const jid = this.young.get(fresh.full) ?? this.old.get(fresh.full) ?? fresh;
+    this.remember(ownCopy(text), jid);
+    return jid;
   }
 
   private remember(text: string, jid: Jid): void {
@@ -230,22 +240,4 @@ function join(local: string, domain: string, resource: string): string {
 /** The same text in memory of its own: a slice of a network chunk would keep the whole chunk alive. */
 function ownCopy(text: string): string {
   return Buffer.from(text, "utf8").toString("utf8");
-}
-
-// Only a resource can hold these: a prepared localpart and a domain have none of them.
-function escapeFull(text: string): string {
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === 0x26 || code === 0x3c || code === 0x3e || code === 0x22 || code === 0x27) return escapeSlow(text);
-  }
-  return text;
-}
-
-function escapeSlow(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;")
-    .replaceAll("'", "&apos;");
 }
