@@ -147,6 +147,16 @@ export class Router implements EffectTarget {
     refuse(left);
   }
 
+  /** Takes a message to the account's other resources, or to whoever stores it; the "incoming" stage has run already. */
+  redeliver(host: Host, stanza: Stanza, account: Jid): MaybePromise<void> {
+    try {
+      const done = this.#messageToAccount(host, account, stanza, undefined);
+      if (done instanceof Promise) return done.catch((error: unknown) => this.fail(stanza, error));
+    } catch (error) {
+      return this.fail(stanza, error);
+    }
+  }
+
   /** Section 8.5.2.1.2: presence to a bare JID goes to every available resource. */
   #presenceToAccount(to: Jid, stanza: Stanza): void {
     for (const session of this.sessions.of(to.bare)) if (session.available) session.deliver(stanza);

@@ -14,6 +14,8 @@ export interface Origin {
 export interface EffectTarget {
   route(stanza: Stanza, origin: Origin | undefined): MaybePromise<void>;
   dropped(stanza: Stanza, reason: string): void;
+  /** Answers the sender with the error that anything thrown amounts to. */
+  fail(stanza: Stanza, error: unknown): MaybePromise<void>;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the five stages differ in what follows the stanza; StageHandlers types each
@@ -123,8 +125,7 @@ function carryOutOne(
       effect.session.write(effect.stanza);
       return stanza;
     case "secure":
-      if (origin === undefined) return effect.stored.then(() => stanza);
-      origin.secure(effect.stored);
+      secure(effect.stored, stanza, target, origin);
       return stanza;
     case "close":
       endSession(effect.session, effect);
@@ -132,6 +133,12 @@ function carryOutOne(
     case "reply":
       throw new Error("Only the handler of an iq may reply");
   }
+}
+
+/** A store that fails later than its handler returned still has the sender told. */
+function secure(stored: Promise<void>, stanza: Stanza, target: EffectTarget, origin: Origin | undefined): void {
+  const dealtWith = stored.catch((error: unknown) => target.fail(stanza, error));
+  origin?.secure(dealtWith);
 }
 
 function endSession(session: Session, effect: Effect & { do: "close" }): void {

@@ -1,0 +1,528 @@
+/**
+ * A client's stream (RFC 6120, RFC 7395): what is allowed in which state, from the first byte to the footer.
+ *
+ * The state is a union whose members carry their own data; `#take` is the table of what each state accepts. Once a
+ * session is bound, a stanza goes straight to the router. While something waits for I/O, this one connection is not
+ * read, so order is kept and back-pressure is free.
+ */
+import type { SaslExchange } from "../auth/exchange.ts";
+import type { MaybePromise } from "../hooks/effect.ts";
+import { takeFromClient } from "../router/from-client.ts";
+import type { Host } from "../router/host.ts";
+import { carryOut } from "../router/stages.ts";
+import type { Session, SessionLink } from "../session/session.ts";
+import type { ByteSocket, SocketHandler } from "../socket/socket.ts";
+import { StanzaError, StreamError } from "../stanza/errors.ts";
+import { type Jid, parseJid } from "../stanza/jid.ts";
+import { ns } from "../stanza/ns.ts";
+import { errorOf, mayBounce, resultOf } from "../stanza/reply.ts";
+import { InvalidFrom, presence, type Stanza, stanzaFromFrame, UnroutableStanza } from "../stanza/stanza.ts";
+import type { WheelTarget } from "../util/timer-wheel.ts";
+import { XmlError } from "../xml/errors.ts";
+import { type Frame, Scanner, type ScannerSink } from "../xml/scanner.ts";
+import { bindResource } from "./bind.ts";
+import type { StreamEnvironment } from "./environment.ts";
+import { ManagedStream } from "./managed-stream.ts";
+import { Sasl2Negotiation } from "./sasl2.ts";
+import { SaslNegotiation } from "./sasl.ts";
+import { featuresAfterLogin, featuresBeforeLogin } from "./stream-features.ts";
+import { readHeader, writeFeatures, writeFooter, writeHeader, writeStreamError } from "./stream-header.ts";
+
+export type State =
+  /** Waiting for a stream header; `account` once authenticated. */
+  | { readonly at: "opening"; readonly account: Jid | undefined; readonly triesLeft: number }
+  /** The client chooses: STARTTLS, registration, authentication. */
+  | { readonly at: "stranger"; readonly host: Host; readonly triesLeft: number; readonly claimed: Jid | undefined }
+  /** Amid a SASL exchange. */
+  | { readonly at: "sasl"; readonly host: Host; readonly triesLeft: number; readonly exchange: SaslExchange; readonly negotiation: SaslNegotiation | Sasl2Negotiation }
+  /** Authenticated; the client binds a resource or resumes a session. */
+  | { readonly at: "authenticated"; readonly host: Host; readonly account: Jid; readonly triesLeft: number; readonly userAgent: string | undefined }
+  | { readonly at: "established"; readonly session: Session }
+  | { readonly at: "closed" };
+
+const over: State = { at: "closed" };
+
+export class C2sStream implements SocketHandler, ScannerSink, SessionLink, WheelTarget {
+  readonly environment: StreamEnvironment;
+  readonly socket: ByteSocket;
+  readonly #scanner: Scanner;
+  #state: State;
+  #headerSent = false;
+  #pending = false;
+  /** The client ended its stream while we were still busy with what it had sent. */
+  #endAfterPending = false;
+  /** Bytes the shaper still lets through; refilled by elapsed time. */
+  #tokens: number;
+  #refilledAt: number;
+  /** XEP-0198's side of this stream; undefined until the client enables it. */
+  managed: ManagedStream | undefined = undefined;
+
+  constructor(environment: StreamEnvironment, socket: ByteSocket) {
+    this.environment = environment;
+    this.socket = socket;
+    this.#state = { at: "opening", account: undefined, triesLeft: environment.listener.saslTries };
+    this.#scanner = new Scanner(this, environment.listener.limitsBefore);
+    this.#tokens = environment.listener.bytesPerSecond;
+    this.#refilledAt = environment.clock.monotonic();
+    environment.counters.connections++;
+    environment.wheel.set(this, environment.listener.stateTimeoutMs);
+  }
+
+  get remoteAddress(): string {
+    return this.socket.remoteAddress;
+  }
+
+  get remotePort(): number {
+    return this.socket.remotePort;
+  }
+
+  get secure(): boolean {
+    return this.socket.secure;
+  }
+
+  get transport(): "tcp" | "tls" | "websocket" {
+    return this.socket.framing === "message" ? "websocket" : this.socket.secure ? "tls" : "tcp";
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  // Bytes and frames
+
+  received(chunk: Uint8Array): void {
+    this.environment.counters.bytesIn += chunk.length;
+    if (this.#state.at === "closed") return;
+    this.#shape(chunk.length);
+    try {
+      this.#scanner.push(chunk);
+    } catch (error) {
+      this.broke(error);
+    }
+  }
+
+  receivedMessage(text: string): void {
+    this.environment.counters.bytesIn += text.length;
+    if (this.#state.at === "closed") return;
+    this.#shape(text.length);
+    try {
+      this.#scanner.pushMessage(text);
+    } catch (error) {
+      this.broke(error);
+    }
+  }
+
+  /** Token bucket: a client over its rate is not read until its debt is paid. */
+  #shape(bytes: number): void {
+    const rate = this.environment.listener.bytesPerSecond;
+    if (rate === Number.POSITIVE_INFINITY) return;
+    const now = this.environment.clock.monotonic();
+    this.#tokens = Math.min(rate, this.#tokens + ((now - this.#refilledAt) * rate) / 1000) - bytes;
+    this.#refilledAt = now;
+    if (this.#tokens >= 0) return;
+    this.socket.pause();
+    this.environment.clock.after((-this.#tokens * 1000) / rate, () => {
+      if (!this.#pending) this.socket.resume();
+    });
+  }
+
+  streamStart(frame: Frame): boolean {
+    return this.#run(() => this.#open(frame));
+  }
+
+  element(frame: Frame): boolean {
+    if (this.#state.at === "established" && frame.ns === ns.client) {
+      // The hot path: no closure, and a promise only where a handler needs I/O.
+      try {
+        const done = this.#takeStanza(frame, this.#state.session);
+        if (done === undefined) return this.isOpen;
+        this.#wait(done);
+      } catch (error) {
+        this.broke(error);
+      }
+      return false;
+    }
+    return this.#run(() => this.#take(frame));
+  }
+
+  streamEnd(): void {
+    if (this.#pending) this.#endAfterPending = true;
+    else this.#farewell();
+  }
+
+  get isOpen(): boolean {
+    return this.#state.at !== "closed";
+  }
+
+  #run(step: () => MaybePromise<void>): boolean {
+    try {
+      const done = step();
+      if (done === undefined) return this.isOpen;
+      this.#wait(done);
+    } catch (error) {
+      this.broke(error);
+    }
+    return false;
+  }
+
+  #wait(done: Promise<void>): void {
+    this.#pending = true;
+    this.socket.pause();
+    done.then(
+      () => this.#goOn(),
+      (error: unknown) => {
+        this.#pending = false;
+        this.broke(error);
+      },
+    );
+  }
+
+  #goOn(): void {
+    this.#pending = false;
+    if (!this.isOpen) return;
+    try {
+      this.#scanner.resume();
+    } catch (error) {
+      return this.broke(error);
+    }
+    if (this.#pending || !this.isOpen) return;
+    if (this.#endAfterPending) return this.#farewell();
+    if (this.#tokens >= 0) this.socket.resume();
+  }
+
+  // States
+
+  /** RFC 6120 section 4.3: the client's header, ours, and the features. */
+  #open(frame: Frame): MaybePromise<void> {
+    const state = this.#state;
+    if (state.at !== "opening") throw new StreamError("policy-violation", "This stream is open already");
+    const framing = this.socket.framing;
+    const expected = framing === "stream" ? ns.streams : ns.framing;
+    if (frame.ns !== expected || frame.name !== (framing === "stream" ? "stream" : "open")) {
+      throw new StreamError("invalid-namespace", `A stream header in ${expected} is expected`);
+    }
+    const header = readHeader(frame);
+    const to = header.to === undefined ? undefined : parseJid(header.to);
+    const host = header.to === undefined ? this.environment.defaultHost : this.environment.router.hosts.get(to?.domain ?? "");
+    const from = header.from === undefined ? undefined : parseJid(header.from);
+    this.#sendHeader(host ?? this.environment.defaultHost, from);
+    if (host === undefined || to?.local) throw new StreamError("host-unknown", "This server does not serve that domain");
+    if (header.version !== undefined && !/^[1-9]\d*\.\d+$/.test(header.version)) throw new StreamError("unsupported-version");
+    if (header.version === undefined) throw new StreamError("unsupported-version", "XMPP 1.0 is needed (RFC 6120)");
+    if (header.from !== undefined && (from === undefined || from.domain !== host.domain)) throw new StreamError("invalid-from");
+    if (state.account === undefined) {
+      this.become({ at: "stranger", host, triesLeft: state.triesLeft, claimed: from?.toBare() });
+      this.sendFeatures(featuresBeforeLogin(this, host));
+      return;
+    }
+    if (state.account.domain !== host.domain) throw new StreamError("not-authorized", "This stream was authenticated for another domain");
+    this.become({ at: "authenticated", host, account: state.account, triesLeft: this.environment.listener.bindTries, userAgent: undefined });
+    this.sendFeatures(featuresAfterLogin(this, host));
+  }
+
+  /** What each state accepts, apart from the stanzas of an established stream. */
+  #take(frame: Frame): MaybePromise<void> {
+    const state = this.#state;
+    switch (state.at) {
+      case "opening":
+        if (this.socket.framing === "message") return this.#open(frame);
+        throw new StreamError("bad-format", "A stream header is expected");
+      case "stranger":
+        if (this.#isClose(frame)) return this.#farewell();
+        switch (frame.ns) {
+          case ns.tls:
+            return this.#startTls(frame, state.host);
+          case ns.sasl:
+            if (frame.name === "auth") return SaslNegotiation.start(this, state, frame);
+            if (frame.name === "abort") return this.write(`<failure xmlns='${ns.sasl}'><aborted/></failure>`);
+            break;
+          case ns.sasl2:
+            if (frame.name === "authenticate") return Sasl2Negotiation.start(this, state, frame);
+            break;
+          case ns.client:
+            return this.#takeStrangerIq(frame, state.host);
+        }
+        throw new StreamError("not-authorized", "Authenticate first");
+      case "sasl":
+        return state.negotiation.take(state, frame);
+      case "authenticated":
+        if (this.#isClose(frame)) return this.#farewell();
+        if (frame.ns === ns.client) return bindResource(this, state, stanzaFromFrame(frame));
+        if (frame.ns === ns.sm) return ManagedStream.beforeBinding(this, state, frame);
+        if (frame.ns === ns.sasl || frame.ns === ns.sasl2) throw new StreamError("policy-violation", "This stream is authenticated already");
+        throw new StreamError("not-authorized", "Bind a resource first");
+      case "established":
+        return this.#takeNonza(frame, state.session);
+      case "closed":
+        return;
+    }
+  }
+
+  #isClose(frame: Frame): boolean {
+    return frame.ns === ns.framing && frame.name === "close";
+  }
+
+  #startTls(frame: Frame, host: Host): void {
+    const mode = this.environment.listener.tls;
+    if (frame.name !== "starttls" || this.socket.secure || (mode !== "starttls" && mode !== "starttls_required")) {
+      this.write(`<failure xmlns='${ns.tls}'/>`);
+      throw new StreamError("policy-violation", "TLS cannot be started here");
+    }
+    this.write(`<proceed xmlns='${ns.tls}'/>`);
+    this.#restart(undefined);
+    this.socket.startTls(host.domain);
+  }
+
+  /** Called by the socket when the TLS handshake is done. */
+  secured(): void {
+    if (this.isOpen) this.environment.wheel.set(this, this.environment.listener.stateTimeoutMs);
+  }
+
+  /** A new stream on the same connection (RFC 6120 sections 5.4.3.3 and 6.4.6): nothing of the old one is kept. */
+  #restart(account: Jid | undefined): void {
+    const triesLeft = account === undefined ? this.environment.listener.saslTries : 0;
+    this.become({ at: "opening", account, triesLeft });
+    this.#headerSent = false;
+    this.#scanner.reset();
+  }
+
+  /** SASL has succeeded; the client restarts the stream. */
+  authenticated(account: Jid): void {
+    this.#restart(account);
+    this.#scanner.limits = this.environment.listener.limitsAfter;
+  }
+
+  /** SASL2 has succeeded: no restart (XEP-0388). */
+  authenticatedWithoutRestart(host: Host, account: Jid, userAgent: string | undefined): void {
+    this.become({ at: "authenticated", host, account, triesLeft: this.environment.listener.bindTries, userAgent });
+    this.#scanner.limits = this.environment.listener.limitsAfter;
+  }
+
+  /** XEP-0077 before authentication; everything else is refused (RFC 6120 section 6.3.1). */
+  #takeStrangerIq(frame: Frame, host: Host): MaybePromise<void> {
+    const stanza = stanzaFromFrame(frame);
+    if (stanza?.kind !== "iq" || (stanza.type !== "get" && stanza.type !== "set")) throw new StreamError("not-authorized", "Authenticate first");
+    const [name, namespace] = stanza.children as readonly string[];
+    const handler = host.registry.findStrangerIq(stanza.type, namespace!, name!);
+    if (handler === undefined) throw new StreamError("not-authorized", "Authenticate first");
+    const request = stanza.withAddresses(undefined, undefined);
+    const answer = async () => {
+      try {
+        const outcome = await handler(request, { remoteAddress: this.remoteAddress, secure: this.secure });
+        const effects = outcome === undefined ? [] : "length" in outcome ? outcome : [outcome];
+        const replied = effects.find((effect) => effect.do === "reply");
+        this.send(resultOf(request, replied?.payload).withFrom(host.address));
+        for (const effect of effects) if (effect.do !== "reply") await carryOut(effect, request, this.environment.router, undefined);
+      } catch (error) {
+        this.send(errorOf(request, this.#asStanzaError(error)).withFrom(host.address));
+      }
+    };
+    return answer();
+  }
+
+  #asStanzaError(error: unknown): StanzaError {
+    if (error instanceof StanzaError) return error;
+    this.environment.log.error({ err: error, remote: this.remoteAddress }, "request before login failed");
+    return new StanzaError("internal-server-error", { type: "wait", cause: error });
+  }
+
+  // Established
+
+  #takeStanza(frame: Frame, session: Session): Promise<void> | undefined {
+    let stanza: Stanza | undefined;
+    const management = this.managed?.management;
+    try {
+      stanza = stanzaFromFrame(frame);
+    } catch (error) {
+      if (error instanceof InvalidFrom) throw new StreamError("invalid-from", "The 'from' attribute is no address");
+      if (!(error instanceof UnroutableStanza)) throw error;
+      management?.received();
+      const refused = error.stanza.withFrom(session.jid);
+      if (mayBounce(refused) || refused.kind === "iq") session.deliver(errorOf(refused, error.error));
+      management?.processed();
+      return undefined;
+    }
+    if (stanza === undefined) throw new StreamError("unsupported-stanza-type");
+    const counters = this.environment.counters;
+    if (stanza.kind === "message") counters.messagesIn++;
+    else if (stanza.kind === "presence") counters.presencesIn++;
+    else counters.iqsIn++;
+    if (stanza.kind === "iq" && this.#takeLateBinding(stanza)) return undefined;
+    management?.received();
+    const done = takeFromClient(this.environment.router, session.host as Host, session, stanza);
+    if (management === undefined) return done as Promise<void> | undefined;
+    if (done === undefined) {
+      management.processed();
+      return undefined;
+    }
+    return (done as Promise<void>).then(() => management.processed());
+  }
+
+  /** RFC 3921's session request is granted and does nothing; a second binding is refused (RFC 6120 section 7.1). */
+  #takeLateBinding(stanza: Stanza): boolean {
+    if (stanza.type !== "set" || (stanza.to !== undefined && stanza.to.local !== "")) return false;
+    if (stanza.has("session", ns.session)) {
+      this.countLocally();
+      this.send(resultOf(stanza.withAddresses(undefined, undefined)));
+      return true;
+    }
+    if (stanza.has("bind", ns.bind)) {
+      this.countLocally();
+      this.send(errorOf(stanza.withAddresses(undefined, undefined), new StanzaError("not-allowed", { text: "A resource is bound already" })));
+      return true;
+    }
+    return false;
+  }
+
+  /** A stanza that was answered without being routed counts for XEP-0198 all the same. */
+  countLocally(): void {
+    this.managed?.management.received();
+    this.managed?.management.processed();
+  }
+
+  #takeNonza(frame: Frame, session: Session): MaybePromise<void> {
+    if (this.#isClose(frame)) return this.#farewell();
+    if (frame.ns === ns.sm) return ManagedStream.established(this, session, frame);
+    if (frame.ns === ns.sasl || frame.ns === ns.sasl2) throw new StreamError("policy-violation", "This stream is authenticated already");
+    const host = session.host as Host;
+    const handler = host.registry.findNonza(frame.ns, frame.name);
+    if (handler === undefined) throw new StreamError("unsupported-stanza-type", "Nobody here understands that element");
+    const finish = (outcome: Awaited<ReturnType<typeof handler>>) => {
+      const done = carryOut(outcome, session.presence ?? presence({}), this.environment.router, session.outlet);
+      return done instanceof Promise ? done.then(() => undefined) : undefined;
+    };
+    const outcome = handler(frame, session);
+    return outcome instanceof Promise ? outcome.then(finish) : finish(outcome);
+  }
+
+  /** A session is bound to, or resumed by, this stream. */
+  establish(session: Session): void {
+    this.become({ at: "established", session });
+    this.environment.wheel.clear(this);
+    if (this.environment.listener.idleTimeoutMs > 0) this.environment.wheel.set(this, this.environment.listener.idleTimeoutMs);
+    this.environment.log.info({ jid: session.jid.full, remote: this.remoteAddress, c2s: session.serial }, "session opened");
+  }
+
+  become(state: State): void {
+    this.#state = state;
+  }
+
+  // Writing
+
+  #sendHeader(host: Host, to: Jid | undefined): void {
+    this.#headerSent = true;
+    this.write(writeHeader(this.socket.framing, { id: this.environment.random.id(12), from: host.domain, to: to?.toBare().full, lang: this.environment.language }));
+  }
+
+  sendFeatures(features: string): void {
+    this.write(writeFeatures(this.socket.framing, features));
+    this.environment.wheel.set(this, this.environment.listener.stateTimeoutMs);
+  }
+
+  /** Writes one top-level element, as it is. */
+  write(text: string): void {
+    this.environment.counters.bytesOut += text.length;
+    this.socket.write(text);
+  }
+
+  send(stanza: Stanza): void {
+    const counters = this.environment.counters;
+    if (stanza.kind === "message") counters.messagesOut++;
+    else if (stanza.kind === "presence") counters.presencesOut++;
+    else counters.iqsOut++;
+    this.write(this.socket.framing === "message" ? stanza.toStandaloneXml() : stanza.toXml());
+  }
+
+  // Ends
+
+  drained(): void {}
+
+  /** The peer does not read and its queue is full: the stream ends, the session may be resumed. */
+  overflowed(): void {
+    this.environment.observer.streamError("resource-constraint");
+    this.environment.log.info({ remote: this.remoteAddress, jid: this.#session()?.jid.full }, "client does not read, connection cut");
+    this.socket.abort();
+    this.#gone();
+  }
+
+  closed(_reason: Error | undefined): void {
+    this.#gone();
+  }
+
+  timedOut(): void {
+    if (!this.isOpen) return;
+    this.broke(new StreamError("connection-timeout"));
+  }
+
+  /** Anything thrown while this stream was served ends it, under the RFC's name for the trouble. */
+  broke(error: unknown): void {
+    if (!this.isOpen) return;
+    if (error instanceof StreamError) return this.close(error);
+    if (error instanceof XmlError) return this.close(new StreamError(error.condition, error.message));
+    if (error instanceof UnroutableStanza) return this.close(new StreamError("bad-format", error.message));
+    this.environment.log.error({ err: error, remote: this.remoteAddress, jid: this.#session()?.jid.full }, "stream failed");
+    this.close(new StreamError("internal-server-error"));
+  }
+
+  /** We end the stream. Errors of the client's making end its session too; others leave it to be resumed. */
+  close(error: StreamError | undefined): void {
+    if (!this.isOpen) return;
+    const session = this.#session();
+    if (!this.#headerSent) this.#sendHeader(this.environment.defaultHost, undefined);
+    if (error !== undefined) {
+      this.environment.observer.streamError(error.condition);
+      this.environment.log.debug({ remote: this.remoteAddress, jid: session?.jid.full, condition: error.condition, reason: error.text }, "stream error");
+      this.write(writeStreamError(this.socket.framing, error));
+    }
+    this.write(writeFooter(this.socket.framing));
+    this.socket.close();
+    this.#leave();
+    if (session !== undefined && session.link === this) this.#settle(this.environment.keeper.end(session, error === undefined ? "closed" : "kicked"));
+  }
+
+  /** The client says goodbye (RFC 6120 section 4.4). */
+  #farewell(): void {
+    if (!this.isOpen) return;
+    const session = this.#session();
+    if (!this.#headerSent) this.#sendHeader(this.environment.defaultHost, undefined);
+    if (session === undefined) {
+      this.write(writeFooter(this.socket.framing));
+      this.socket.close();
+      this.#leave();
+      return;
+    }
+    this.managed?.answerNow();
+    this.#leave();
+    const finish = () => {
+      this.socket.write(writeFooter(this.socket.framing));
+      this.socket.close();
+    };
+    const ended = this.environment.keeper.end(session, "closed");
+    if (ended instanceof Promise) this.#settle(ended.finally(finish));
+    else finish();
+  }
+
+  /** The connection is gone without a goodbye. */
+  #gone(): void {
+    if (!this.isOpen) return;
+    const session = this.#session();
+    const waitMs = this.managed?.resumeMs ?? 0;
+    this.#leave();
+    if (session !== undefined && session.link === this) this.#settle(this.environment.keeper.lost(session, waitMs));
+  }
+
+  #leave(): void {
+    if (this.#state.at === "closed") return;
+    this.#state = over;
+    this.environment.counters.connections--;
+    this.environment.wheel.clear(this);
+  }
+
+  #settle(done: MaybePromise<void>): void {
+    if (done instanceof Promise) done.catch((error: unknown) => this.environment.log.error({ err: error }, "ending a session failed"));
+  }
+
+  #session(): Session | undefined {
+    return this.#state.at === "established" ? this.#state.session : undefined;
+  }
+}

@@ -1,0 +1,185 @@
+/** XEP-0198 on a client's stream: enabling, acknowledging and resuming. */
+import type { MaybePromise } from "../hooks/effect.ts";
+import { runSessionEvent } from "../router/from-client.ts";
+import type { Host } from "../router/host.ts";
+import type { Session } from "../session/session.ts";
+import { StreamError } from "../stanza/errors.ts";
+import { type Jid } from "../stanza/jid.ts";
+import { ns } from "../stanza/ns.ts";
+import type { Frame } from "../xml/scanner.ts";
+import type { C2sStream, State } from "./c2s-stream.ts";
+import { type ManagementEvents, StreamManagement } from "./management.ts";
+
+/** How long an answer to `<r/>` may wait for stores before it tells what is safe by then. */
+const answerWaitMs = 10_000;
+
+interface Options {
+  readonly buffer_max: number;
+  readonly ack_freq: number;
+  readonly resume_timeout: number;
+}
+
+export class ManagedStream implements ManagementEvents {
+  readonly management: StreamManagement;
+  /** Milliseconds for which the session outlives this stream. */
+  readonly resumeMs: number;
+  readonly #stream: C2sStream;
+
+  private constructor(stream: C2sStream, management: StreamManagement, resumeMs: number) {
+    this.#stream = stream;
+    this.management = management;
+    this.resumeMs = resumeMs;
+  }
+
+  acknowledge(handled: number): void {
+    this.#stream.write(`<a xmlns='${ns.sm}' h='${handled}'/>`);
+  }
+
+  request(): void {
+    this.#stream.write(`<r xmlns='${ns.sm}'/>`);
+  }
+
+  /** The client has been sent far more than it acknowledges: the stream ends, and with it the session. */
+  overflowed(): void {
+    this.#stream.close(new StreamError("resource-constraint", "Too many stanzas without an acknowledgement"));
+  }
+
+  answerNow(): void {
+    this.management.answerNow();
+  }
+
+  /** Before a resource is bound only resumption makes sense (section 3). */
+  static beforeBinding(stream: C2sStream, state: State & { at: "authenticated" }, frame: Frame): MaybePromise<void> {
+    if (frame.name === "resume") {
+      const resumed = ManagedStream.resume(stream, state.host, state.account, frame.attributes, (text) => stream.write(text));
+      return resumed instanceof Promise ? resumed.then(() => undefined) : undefined;
+    }
+    stream.write(`<failed xmlns='${ns.sm}'><unexpected-request xmlns='${ns.stanzaErrors}'/></failed>`);
+  }
+
+  /** The elements of this namespace on an established stream. */
+  static established(stream: C2sStream, session: Session, frame: Frame): void {
+    switch (frame.name) {
+      case "enable": {
+        const resume = attribute(frame.attributes, "resume");
+        stream.write(ManagedStream.enable(stream, session, resume === "true" || resume === "1"));
+        return;
+      }
+      case "r":
+        return stream.managed === undefined ? unexpected(stream) : stream.managed.#asked();
+      case "a":
+        return stream.managed === undefined ? unexpected(stream) : stream.managed.#acknowledged(frame);
+      default:
+        return unexpected(stream);
+    }
+  }
+
+  /** Turns stream management on; returns `<enabled/>` or `<failed/>`. */
+  static enable(stream: C2sStream, session: Session, resume: boolean): string {
+    const options = (session.host as Host).moduleOptions("mod_stream_management") as Options | undefined;
+    if (options === undefined) return failed("service-unavailable");
+    if (stream.managed !== undefined) return failed("unexpected-request");
+    const id = resume && options.resume_timeout > 0 ? stream.environment.random.id(15) : undefined;
+    const limits = { unacknowledgedMax: options.buffer_max, requestEvery: options.ack_freq };
+    const management = new StreamManagement(id, limits, silent);
+    const managed = new ManagedStream(stream, management, options.resume_timeout * 1000);
+    management.events = managed;
+    stream.managed = managed;
+    session.outlet = management;
+    if (id === undefined) return `<enabled xmlns='${ns.sm}'/>`;
+    stream.environment.keeper.resumptions.add(id, session, management);
+    return `<enabled xmlns='${ns.sm}' id='${id}' resume='true' max='${options.resume_timeout}'/>`;
+  }
+
+  /**
+   * Section 5: takes a session over from its old stream. `announce` writes `<resumed/>` or `<failed/>`, before anything
+   * that waits is sent again. Resolves to whether it was resumed.
+   */
+  static resume(
+    stream: C2sStream,
+    host: Host,
+    account: Jid,
+    attributes: readonly string[],
+    announce: (text: string) => void,
+  ): MaybePromise<boolean> {
+    const id = attribute(attributes, "previd") ?? "";
+    const h = counter(attribute(attributes, "h"));
+    const { resumptions } = stream.environment.keeper;
+    const found = h === undefined ? undefined : resumptions.find(id, account.bare);
+    if (found === undefined || found.session.link === stream) {
+      const known = resumptions.handledOf(id, account.bare);
+      announce(failed(h === undefined ? "bad-request" : "item-not-found", known));
+      return false;
+    }
+    const { session, management } = found;
+    const options = host.moduleOptions("mod_stream_management") as unknown as Options;
+    const go = (): MaybePromise<boolean> => {
+      if (resumptions.find(id, account.bare) !== found || !stream.isOpen) {
+        announce(failed("item-not-found", resumptions.handledOf(id, account.bare)));
+        return false;
+      }
+      const before = session.link;
+      session.link = stream;
+      before?.close(new StreamError("conflict", "The session was resumed on another connection"));
+      const tooHigh = management.acknowledge(h!);
+      if (tooHigh !== undefined) {
+        stream.establish(session);
+        throw handledCountTooHigh(h!, tooHigh);
+      }
+      const managed = new ManagedStream(stream, management, options.resume_timeout * 1000);
+      stream.managed = managed;
+      resumptions.attached(id);
+      announce(`<resumed xmlns='${ns.sm}' h='${management.handled}' previd='${id}'/>`);
+      stream.establish(session);
+      for (const stanza of management.attach(managed)) stream.send(stanza);
+      management.requestAfterResume();
+      const done = runSessionEvent(stream.environment.router, host, "resumed", session);
+      return done instanceof Promise ? done.then(() => true) : true;
+    };
+    const settled = management.settled();
+    return settled === undefined ? go() : settled.then(go);
+  }
+
+  #asked(): void {
+    this.management.asked();
+    if (!this.management.answerDue) return;
+    this.#stream.environment.clock.after(answerWaitMs, () => {
+      if (this.#stream.isOpen) this.management.answerNow();
+    });
+  }
+
+  #acknowledged(frame: Frame): void {
+    const h = counter(attribute(frame.attributes, "h"));
+    if (h === undefined) throw new StreamError("bad-format", "An acknowledgement needs a count");
+    const tooHigh = this.management.acknowledge(h);
+    if (tooHigh !== undefined) throw handledCountTooHigh(h, tooHigh);
+  }
+}
+
+const silent: ManagementEvents = { acknowledge() {}, request() {}, overflowed() {} };
+
+function handledCountTooHigh(h: number, sent: number): StreamError {
+  const application = `<handled-count-too-high xmlns='${ns.sm}' h='${h}' send-count='${sent}'/>`;
+  return new StreamError("undefined-condition", "You acknowledged more stanzas than you were sent", application);
+}
+
+function failed(condition: string, handled?: number): string {
+  const h = handled === undefined ? "" : ` h='${handled}'`;
+  return `<failed xmlns='${ns.sm}'${h}><${condition} xmlns='${ns.stanzaErrors}'/></failed>`;
+}
+
+function unexpected(stream: C2sStream): void {
+  stream.write(failed("unexpected-request"));
+}
+
+function attribute(attributes: readonly string[], name: string): string | undefined {
+  for (let at = 0; at < attributes.length; at += 2) if (attributes[at] === name) return attributes[at + 1];
+  return undefined;
+}
+
+/** An unsigned 32-bit number; undefined when the text is none. */
+function counter(text: string | undefined): number | undefined {
+  if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined;
+  const value = Number(text);
+  return value < 2 ** 32 ? value : undefined;
+}

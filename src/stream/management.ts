@@ -1,0 +1,187 @@
+/** XEP-0198 Stream Management 1.6.3: counts stanzas in both directions, so that none is lost unnoticed. */
+import type { Session, SessionOutlet } from "../session/session.ts";
+import type { Stanza } from "../stanza/stanza.ts";
+
+/** Counters wrap around at 2^32 (section 4). */
+const wrap = 2 ** 32;
+
+/** A stanza whose acknowledgement must wait until it is stored. */
+interface Hold {
+  readonly sequence: number;
+  settled: boolean;
+}
+
+/** What the counters tell their stream to do. */
+export interface ManagementEvents {
+  /** An answer to the client's `<r/>` is due: everything received before it is safe. */
+  acknowledge(handled: number): void;
+  /** The client should be asked for an acknowledgement. */
+  request(): void;
+  /** More stanzas wait for acknowledgement than `unacknowledgedMax`. */
+  overflowed(): void;
+}
+
+export interface ManagementLimits {
+  /** Stanzas that may wait for the client's acknowledgement. */
+  readonly unacknowledgedMax: number;
+  /** The client is asked after every so many stanzas; Infinity never asks. */
+  readonly requestEvery: number;
+}
+
+/**
+ * The acknowledgement state of one session; it moves with the session from stream to stream. Our `h` counts a stanza of
+ * the client only once it is safe: routed, and stored where a store took it (DESIGN section 4).
+ */
+export class StreamManagement implements SessionOutlet {
+  /** Under which the session can be resumed; undefined when the client did not ask for that. */
+  readonly resumeId: string | undefined;
+  /** The stream that carries the session now; undefined while it waits to be resumed. */
+  events: ManagementEvents | undefined;
+  readonly #limits: ManagementLimits;
+  #received = 0;
+  #processed = 0;
+  #holds: Hold[] | undefined = undefined;
+  /** The client has asked, and waits for everything up to this number to be safe; -1 when nobody waits. */
+  #askedUpTo = -1;
+  #sent = 0;
+  #acknowledged = 0;
+  /** Sent and not acknowledged, oldest first. */
+  #unacknowledged: Stanza[] = [];
+  #requestedAt = -1;
+  #whenSettled: (() => void)[] | undefined = undefined;
+
+  constructor(resumeId: string | undefined, limits: ManagementLimits, events: ManagementEvents) {
+    this.resumeId = resumeId;
+    this.#limits = limits;
+    this.events = events;
+  }
+
+  /** Stanzas of the client that are safe: our `h`. */
+  get handled(): number {
+    return this.#safe() % wrap;
+  }
+
+  get unacknowledged(): readonly Stanza[] {
+    return this.#unacknowledged;
+  }
+
+  /** A stanza of the client has arrived. */
+  received(): void {
+    this.#received++;
+  }
+
+  /** The stanza that arrived last has been routed; stores may still be writing. */
+  processed(): void {
+    this.#processed = this.#received;
+    this.#answer();
+  }
+
+  secure(stored: Promise<void>): void {
+    const hold: Hold = { sequence: this.#received, settled: false };
+    this.#holds ??= [];
+    this.#holds.push(hold);
+    const settle = () => {
+      hold.settled = true;
+      while (this.#holds !== undefined && this.#holds[0]?.settled === true) this.#holds.shift();
+      if (this.#holds?.length === 0) this.#holds = undefined;
+      this.#answer();
+    };
+    // A store that fails has its sender told by an error stanza: then too the stanza is dealt with.
+    stored.then(settle, settle);
+  }
+
+  /** The client's `<r/>`: answered as soon as all that came before it is safe. */
+  asked(): void {
+    this.#askedUpTo = this.#received;
+    this.#answer();
+  }
+
+  /** Answers a waiting `<r/>` with what is safe by now; called when it has waited for long. */
+  answerNow(): void {
+    if (this.#askedUpTo < 0) return;
+    this.#askedUpTo = -1;
+    this.events?.acknowledge(this.handled);
+  }
+
+  get answerDue(): boolean {
+    return this.#askedUpTo >= 0;
+  }
+
+  /**
+   * Resolves when every stanza that arrived is safe; undefined when that is so already. A resumption waits for it, since
+   * the client sends again whatever our `h` does not count.
+   */
+  settled(): Promise<void> | undefined {
+    if (this.#safe() >= this.#received) return undefined;
+    return new Promise((resolve) => {
+      this.#whenSettled ??= [];
+      this.#whenSettled.push(resolve);
+    });
+  }
+
+  #answer(): void {
+    if (this.#whenSettled !== undefined && this.#safe() >= this.#received) {
+      for (const resolve of this.#whenSettled) resolve();
+      this.#whenSettled = undefined;
+    }
+    if (this.#askedUpTo >= 0 && this.#safe() >= this.#askedUpTo) this.answerNow();
+  }
+
+  #safe(): number {
+    const hold = this.#holds?.[0];
+    return hold === undefined ? this.#processed : Math.min(hold.sequence - 1, this.#processed);
+  }
+
+  write(session: Session, stanza: Stanza): void {
+    this.#unacknowledged.push(stanza);
+    this.#sent++;
+    session.link?.send(stanza);
+    if (this.#unacknowledged.length > this.#limits.unacknowledgedMax) this.events?.overflowed();
+    else if (this.#requestedAt < 0 && this.#sent - this.#acknowledged >= this.#limits.requestEvery) this.#request();
+  }
+
+  #request(): void {
+    if (this.events === undefined) return;
+    this.#requestedAt = this.#sent;
+    this.events.request();
+  }
+
+  /**
+   * The client's `<a h='…'/>`. Returns the number sent when `h` counts more than that (section 5), a protocol error;
+   * undefined when all is well.
+   */
+  acknowledge(h: number): number | undefined {
+    const fresh = (h - (this.#acknowledged % wrap) + wrap) % wrap;
+    if (fresh > this.#unacknowledged.length) return this.#sent % wrap;
+    this.#acknowledged += fresh;
+    if (fresh === this.#unacknowledged.length) this.#unacknowledged = [];
+    else if (fresh > 0) this.#unacknowledged = this.#unacknowledged.slice(fresh);
+    const wasRequestedAt = this.#requestedAt;
+    this.#requestedAt = -1;
+    // Stanzas that went out after the request are asked for now, so that at most one request is on its way.
+    if (wasRequestedAt >= 0 && this.#sent > wasRequestedAt && this.#unacknowledged.length >= this.#limits.requestEvery) {
+      this.#request();
+    }
+    return undefined;
+  }
+
+  /** The stream is gone. `own` copies stanzas, so that they hold no more memory than their own. */
+  detach(own: (stanza: Stanza) => Stanza): void {
+    this.events = undefined;
+    this.#askedUpTo = -1;
+    this.#requestedAt = -1;
+    this.#unacknowledged = this.#unacknowledged.map(own);
+  }
+
+  /** The session goes on over another stream; what the client has not acknowledged is returned to be sent again. */
+  attach(events: ManagementEvents): readonly Stanza[] {
+    this.events = events;
+    // What arrived on the old stream and was still being routed then has been routed, or will be, by that stream.
+    return this.#unacknowledged;
+  }
+
+  /** After resending: ask whether it arrived. */
+  requestAfterResume(): void {
+    if (this.#unacknowledged.length > 0) this.#request();
+  }
+}

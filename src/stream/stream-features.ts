@@ -1,0 +1,58 @@
+/** What a stream offers in each state (RFC 6120 section 4.3.2, in the order of XEP-0170). */
+import type { Host } from "../router/host.ts";
+import { ns } from "../stanza/ns.ts";
+import type { C2sStream } from "./c2s-stream.ts";
+
+/** Before authentication: TLS, mechanisms, registration. Where TLS is demanded, nothing else is offered first. */
+export function featuresBeforeLogin(stream: C2sStream, host: Host): string {
+  const { listener, mechanisms } = stream.environment;
+  const canStart = !stream.secure && (listener.tls === "starttls" || listener.tls === "starttls_required");
+  if (canStart && listener.tls === "starttls_required") return `<starttls xmlns='${ns.tls}'><required/></starttls>`;
+  let features = canStart ? `<starttls xmlns='${ns.tls}'/>` : "";
+  const connection = stream.connection;
+  const names = mechanisms.offered(host, connection);
+  if (names.length > 0) {
+    const list = names.map((name) => `<mechanism>${name}</mechanism>`).join("");
+    features += `<mechanisms xmlns='${ns.sasl}'>${list}</mechanisms>`;
+    const bindings = mechanisms.channelBindings(connection);
+    if (bindings.length > 0) {
+      const types = bindings.map((type) => `<channel-binding type='${type}'/>`).join("");
+      features += `<sasl-channel-binding xmlns='${ns.saslChannelBinding}'>${types}</sasl-channel-binding>`;
+    }
+    if (sasl2Offered(stream, host)) {
+      features += `<authentication xmlns='${ns.sasl2}'>${list}${inlineFeatures(stream, host)}</authentication>`;
+    }
+  }
+  for (const { definition, options } of host.installed) features += definition.strangerFeatures?.(options as never)?.text ?? "";
+  return features;
+}
+
+/** XEP-0388 is for encrypted streams; on loopback we count the wire as safe, as for PLAIN. */
+export function sasl2Offered(stream: C2sStream, host: Host): boolean {
+  return host.moduleOptions("mod_sasl2") !== undefined && stream.trusted;
+}
+
+function inlineFeatures(stream: C2sStream, host: Host): string {
+  let inline = "";
+  if (host.moduleOptions("mod_stream_management") !== undefined) inline += `<sm xmlns='${ns.sm}'/>`;
+  if (host.moduleOptions("mod_bind2") !== undefined) {
+    const features = host.registry.inlineFeatures.map((feature) => `<feature var='${feature.namespace}'/>`);
+    if (host.moduleOptions("mod_stream_management") !== undefined) features.push(`<feature var='${ns.sm}'/>`);
+    inline += `<bind xmlns='${ns.bind2}'><inline>${features.join("")}</inline></bind>`;
+  }
+  const tokens = stream.environment.mechanisms.tokens(host);
+  if (tokens !== undefined) {
+    const list = tokens.mechanisms.map((name) => `<mechanism>${name}</mechanism>`).join("");
+    inline += `<fast xmlns='${ns.fast}'>${list}</fast>`;
+  }
+  return inline === "" ? "" : `<inline>${inline}</inline>`;
+}
+
+/** After authentication: binding, the legacy session, stream management, and what modules add. */
+export function featuresAfterLogin(stream: C2sStream, host: Host): string {
+  let features = `<bind xmlns='${ns.bind}'><required/></bind>`;
+  if (stream.environment.listener.legacySession) features += `<session xmlns='${ns.session}'><optional/></session>`;
+  if (host.moduleOptions("mod_stream_management") !== undefined) features += `<sm xmlns='${ns.sm}'/>`;
+  for (const { definition, options } of host.installed) features += definition.streamFeatures?.(options as never)?.text ?? "";
+  return features;
+}
