@@ -24,7 +24,7 @@ export function comesAfter<T>(
   for (let place = last - 1; place >= 0; place--) {
     const name = sql.ref(columns[place] as string);
     const value = values[place];
-    condition = sql<SqlBool>`(${name} >= ${value} and (${name} > ${value} or ${condition}))`;
+    condition = sql<SqlBool>`(${name} > ${value} or (${name} = ${value} and ${condition}))`;
   }
   return condition;
 }

@@ -93,7 +93,8 @@ await eachDatabase(describe, (database) => {
         };
         await store.db.insertInto("things").values(row).execute();
         const read = await store.db.selectFrom("things").selectAll().executeTakeFirstOrThrow();
-        expect({ ...read, raw: new Uint8Array(read.raw) }).toEqual({ ...row, id: 1, yes: 1, nothing: null });
+        const plain: unknown = { ...read, raw: new Uint8Array(read.raw as Uint8Array) }; // servers give a Buffer
+        expect(plain).toEqual({ ...row, id: 1, yes: 1, nothing: null });
         const found = await store.db
           .selectFrom("things")
           .select("id")
