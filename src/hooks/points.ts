@@ -8,7 +8,8 @@ import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
 import type { Element } from "../xml/element.ts";
 import type { Frame } from "../xml/scanner.ts";
 import type { Xml } from "../xml/xml.ts";
-import type { MaybePromise, Outcome } from "./effect.ts";
+import type { Effect, MaybePromise, Outcome } from "./effect.ts";
+import type { Services } from "./services.ts";
 
 /** The named stages a stanza passes, in this order; each may be entered for any kind of stanza. */
 export interface StageHandlers {
@@ -89,8 +90,19 @@ export interface Questions {
   rosterItem(account: Jid, contact: Jid): MaybePromise<RosterEntry | undefined>;
   /** All contacts of an account. */
   roster(account: Jid): MaybePromise<readonly RosterEntry[] | undefined>;
+  /** The contacts between whom and an account presence flows; undefined when there is no roster. */
+  presenceContacts(account: Jid): MaybePromise<readonly PresenceContact[] | undefined>;
+  /** Bare addresses of the accounts of this host that let this address see their presence, by their own word. */
+  sharingPresenceWith(viewer: Jid): MaybePromise<ReadonlySet<string> | undefined>;
+  /** What makes a contact see, or no longer see, the presence of an account's resources, after a subscription changed. */
+  sharePresence(account: Jid, contact: Jid, visible: boolean): MaybePromise<readonly Effect[] | undefined>;
   /** Whether a block or privacy list keeps this stanza away; `direction` is seen from the account. */
-  blocked(account: Jid, session: Session | undefined, stanza: Stanza, direction: "in" | "out"): MaybePromise<boolean | undefined>;
+  blocked(
+    account: Jid,
+    session: Session | undefined,
+    stanza: Stanza,
+    direction: "in" | "out",
+  ): MaybePromise<boolean | undefined>;
   /** Extra features (namespaces) of an account's bare JID. */
   accountFeatures(account: Jid): MaybePromise<readonly string[] | undefined>;
   /** SHA-1 (hex) of the account's avatar; "" when it has none. */
@@ -111,6 +123,12 @@ export interface RosterEntry {
   readonly ask: boolean;
 }
 
+/** A contact with a subscription in at least one direction. */
+export interface PresenceContact {
+  readonly jid: Jid;
+  readonly subscription: Exclude<Subscription, "none">;
+}
+
 /** A stanza-less element of an established stream (XEP-0352's `<active/>` and the like). */
 export type NonzaHandler = (frame: Frame, session: Session) => MaybePromise<Outcome>;
 
@@ -129,8 +147,15 @@ export interface Registrar {
   /** One handler a type, target, namespace and element name; a second one is an error at start. */
   iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void;
   /** An IQ before authentication (XEP-0077). */
-  strangerIq(type: "get" | "set", namespace: string, name: string, handler: (request: Stanza, stranger: Stranger) => MaybePromise<Outcome>): void;
+  strangerIq(
+    type: "get" | "set",
+    namespace: string,
+    name: string,
+    handler: (request: Stanza, stranger: Stranger) => MaybePromise<Outcome>,
+  ): void;
   nonza(namespace: string, name: string, handler: NonzaHandler): void;
   answer<Name extends keyof Questions>(question: Name, handler: Questions[Name]): void;
   inline(feature: InlineFeature): void;
+  /** Offers a service to the rest of the house; a second one of the same name is an error at start. */
+  provide<Name extends keyof Services>(name: Name, service: Services[Name]): void;
 }

@@ -1,5 +1,6 @@
 /** What the modules of one host have registered, indexed so that a stanza nobody cares about costs one array lookup. */
-import type { StanzaKind } from "../stanza/stanza.ts";
+import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
+import type { MaybePromise, Outcome } from "./effect.ts";
 import type {
   AccountEventName,
   AccountHandlers,
@@ -15,8 +16,6 @@ import type {
   StageName,
   Stranger,
 } from "./points.ts";
-import type { MaybePromise, Outcome } from "./effect.ts";
-import type { Stanza } from "../stanza/stanza.ts";
 
 type PerKind<Handler> = { readonly [Kind in StanzaKind]: Handler[] };
 export type StrangerIqHandler = (request: Stanza, stranger: Stranger) => MaybePromise<Outcome>;
@@ -47,6 +46,7 @@ export class Registry implements Registrar {
   readonly #iqs = new Map<string, IqHandler>();
   readonly #strangerIqs = new Map<string, StrangerIqHandler>();
   readonly #nonzas = new Map<string, NonzaHandler>();
+  readonly #services = new Map<keyof Services, Services[keyof Services]>();
   readonly #questions: { [Name in keyof Questions]?: Questions[Name][] } = {};
 
   stage<Name extends StageName>(name: Name, kind: StanzaKind, handler: StageHandlers[Name]): void {
@@ -86,6 +86,15 @@ export class Registry implements Registrar {
     this.inlineFeatures.push(feature);
   }
 
+  provide<Name extends keyof Services>(name: Name, service: Services[Name]): void {
+    register(this.#services, name, service);
+  }
+
+  /** What a module of this host offers under this name; undefined when the host has no such module. */
+  service<Name extends keyof Services>(name: Name): Services[Name] | undefined {
+    return this.#services.get(name) as Services[Name] | undefined;
+  }
+
   findIq(type: string, target: IqTarget, namespace: string, name: string): IqHandler | undefined {
     return this.#iqs.get(`${type} ${target} ${namespace} ${name}`);
   }
@@ -120,7 +129,7 @@ function askFrom(handlers: readonly ((...args: unknown[]) => unknown)[], from: n
   return undefined;
 }
 
-function register<Handler>(handlers: Map<string, Handler>, key: string, handler: Handler): void {
+function register<Key extends string, Handler>(handlers: Map<Key, Handler>, key: Key, handler: Handler): void {
   if (handlers.has(key)) throw new Error(`Two modules answer '${key}'`);
   handlers.set(key, handler);
 }
