@@ -46,7 +46,7 @@ export class Registry implements Registrar {
   readonly #iqs = new Map<string, IqHandler>();
   readonly #strangerIqs = new Map<string, StrangerIqHandler>();
   readonly #nonzas = new Map<string, NonzaHandler>();
-  readonly #services = new Map<keyof Services, Services[keyof Services]>();
+  readonly #services = new Map<string, unknown>();
   readonly #questions: { [Name in keyof Questions]?: Questions[Name][] } = {};
 
   stage<Name extends StageName>(name: Name, kind: StanzaKind, handler: StageHandlers[Name]): void {
@@ -129,7 +129,7 @@ function askFrom(handlers: readonly ((...args: unknown[]) => unknown)[], from: n
   return undefined;
 }
 
-function register<Key extends string, Handler>(handlers: Map<Key, Handler>, key: Key, handler: Handler): void {
+function register<Handler>(handlers: Map<string, Handler>, key: string, handler: Handler): void {
   if (handlers.has(key)) throw new Error(`Two modules answer '${key}'`);
   handlers.set(key, handler);
 }
