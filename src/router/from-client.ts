@@ -22,8 +22,12 @@ export function takeFromClient(router: Router, host: Host, session: Session, sta
   try {
     const handlers = host.registry.stages.outgoing[stamped.kind];
     const passed = handlers.length === 0 ? stamped : runStage(handlers, stamped, session, undefined, router, origin);
-    const done = passed instanceof Promise ? passed.then((settled) => dispatch(router, host, session, settled, origin)) : dispatch(router, host, session, passed, origin);
-    if (done instanceof Promise) return done.catch((error: unknown) => router.fail(stamped.withFrom(session.jid), error));
+    const done =
+      passed instanceof Promise
+        ? passed.then((settled) => dispatch(router, host, session, settled, origin))
+        : dispatch(router, host, session, passed, origin);
+    if (done instanceof Promise)
+      return done.catch((error: unknown) => router.fail(stamped.withFrom(session.jid), error));
   } catch (error) {
     return router.fail(stamped.withFrom(session.jid), error);
   }

@@ -19,8 +19,11 @@ export function bindResource(stream: C2sStream, state: Authenticated, request: S
   }
   const plain = request.withAddresses(undefined, undefined);
   const wanted = request.child("bind", ns.bind)?.child("resource", ns.bind)?.text();
-  const jid = state.account.withResource(wanted === undefined || wanted === "" ? stream.environment.random.id(9) : wanted);
-  if (jid === undefined) return refuse(stream, state, plain, "bad-request", "That is no resource (RFC 7622 section 3.4)");
+  const jid = state.account.withResource(
+    wanted === undefined || wanted === "" ? stream.environment.random.id(9) : wanted,
+  );
+  if (jid === undefined)
+    return refuse(stream, state, plain, "bad-request", "That is no resource (RFC 7622 section 3.4)");
   if (!stream.environment.listener.mayLogIn(state.account)) {
     return refuse(stream, state, plain, "not-allowed", "This account may not log in here");
   }
@@ -30,7 +33,12 @@ export function bindResource(stream: C2sStream, state: Authenticated, request: S
 }
 
 /** A new session on this stream. */
-export function establishSession(stream: C2sStream, host: Host, jid: Jid, userAgent: string | undefined): MaybePromise<Session> {
+export function establishSession(
+  stream: C2sStream,
+  host: Host,
+  jid: Jid,
+  userAgent: string | undefined,
+): MaybePromise<Session> {
   const use = (session: Session): Session => {
     session.userAgent = userAgent;
     if (stream.isOpen) stream.establish(session);
@@ -41,7 +49,13 @@ export function establishSession(stream: C2sStream, host: Host, jid: Jid, userAg
   return bound instanceof Promise ? bound.then(use) : use(bound);
 }
 
-function refuse(stream: C2sStream, state: Authenticated, request: Stanza, condition: "bad-request" | "not-allowed", text: string): void {
+function refuse(
+  stream: C2sStream,
+  state: Authenticated,
+  request: Stanza,
+  condition: "bad-request" | "not-allowed",
+  text: string,
+): void {
   if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many attempts to bind a resource");
   stream.become({ ...state, triesLeft: state.triesLeft - 1 });
   stream.send(errorOf(request, new StanzaError(condition, { text })));

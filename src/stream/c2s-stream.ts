@@ -23,8 +23,9 @@ import { type Frame, Scanner, type ScannerSink } from "../xml/scanner.ts";
 import { bindResource } from "./bind.ts";
 import type { StreamEnvironment } from "./environment.ts";
 import { ManagedStream } from "./managed-stream.ts";
-import { Sasl2Negotiation } from "./sasl2.ts";
-import { SaslNegotiation } from "./sasl.ts";
+import type { ConnectionSecurity } from "./mechanisms.ts";
+import { continueSasl, type SaslProfile, startSasl } from "./sasl.ts";
+import { type InlineRequest, startSasl2 } from "./sasl2.ts";
 import { featuresAfterLogin, featuresBeforeLogin } from "./stream-features.ts";
 import { readHeader, writeFeatures, writeFooter, writeHeader, writeStreamError } from "./stream-header.ts";
 
@@ -34,9 +35,24 @@ export type State =
   /** The client chooses: STARTTLS, registration, authentication. */
   | { readonly at: "stranger"; readonly host: Host; readonly triesLeft: number; readonly claimed: Jid | undefined }
   /** Amid a SASL exchange. */
-  | { readonly at: "sasl"; readonly host: Host; readonly triesLeft: number; readonly exchange: SaslExchange; readonly negotiation: SaslNegotiation | Sasl2Negotiation }
+  | {
+      readonly at: "sasl";
+      readonly host: Host;
+      readonly triesLeft: number;
+      readonly claimed: Jid | undefined;
+      readonly exchange: SaslExchange;
+      readonly mechanism: string;
+      readonly profile: SaslProfile;
+      readonly request: InlineRequest | undefined;
+    }
   /** Authenticated; the client binds a resource or resumes a session. */
-  | { readonly at: "authenticated"; readonly host: Host; readonly account: Jid; readonly triesLeft: number; readonly userAgent: string | undefined }
+  | {
+      readonly at: "authenticated";
+      readonly host: Host;
+      readonly account: Jid;
+      readonly triesLeft: number;
+      readonly userAgent: string | undefined;
+    }
   | { readonly at: "established"; readonly session: Session }
   | { readonly at: "closed" };
 
@@ -51,6 +67,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   #pending = false;
   /** The client ended its stream while we were still busy with what it had sent. */
   #endAfterPending = false;
+  #held: Stanza[] | undefined = undefined;
   /** Bytes the shaper still lets through; refilled by elapsed time. */
   #tokens: number;
   #refilledAt: number;
@@ -66,6 +83,21 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.#refilledAt = environment.clock.monotonic();
     environment.counters.connections++;
     environment.wheel.set(this, environment.listener.stateTimeoutMs);
+  }
+
+  /** What SASL may rely on. */
+  get connection(): ConnectionSecurity {
+    const { socket } = this;
+    return {
+      secure: socket.secure,
+      loopback: isLoopback(socket.remoteAddress),
+      bindings: socket.secure ? { data: (type) => socket.channelBinding(type) } : undefined,
+    };
+  }
+
+  /** Nobody can listen: the stream is encrypted, or never leaves this machine. */
+  get trusted(): boolean {
+    return this.socket.secure || isLoopback(this.socket.remoteAddress);
   }
 
   get remoteAddress(): string {
@@ -203,20 +235,31 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     }
     const header = readHeader(frame);
     const to = header.to === undefined ? undefined : parseJid(header.to);
-    const host = header.to === undefined ? this.environment.defaultHost : this.environment.router.hosts.get(to?.domain ?? "");
+    const host =
+      header.to === undefined ? this.environment.defaultHost : this.environment.router.hosts.get(to?.domain ?? "");
     const from = header.from === undefined ? undefined : parseJid(header.from);
     this.#sendHeader(host ?? this.environment.defaultHost, from);
-    if (host === undefined || to?.local) throw new StreamError("host-unknown", "This server does not serve that domain");
-    if (header.version !== undefined && !/^[1-9]\d*\.\d+$/.test(header.version)) throw new StreamError("unsupported-version");
+    if (host === undefined || to?.local)
+      throw new StreamError("host-unknown", "This server does not serve that domain");
+    if (header.version !== undefined && !/^[1-9]\d*\.\d+$/.test(header.version))
+      throw new StreamError("unsupported-version");
     if (header.version === undefined) throw new StreamError("unsupported-version", "XMPP 1.0 is needed (RFC 6120)");
-    if (header.from !== undefined && (from === undefined || from.domain !== host.domain)) throw new StreamError("invalid-from");
+    if (header.from !== undefined && (from === undefined || from.domain !== host.domain))
+      throw new StreamError("invalid-from");
     if (state.account === undefined) {
       this.become({ at: "stranger", host, triesLeft: state.triesLeft, claimed: from?.toBare() });
       this.sendFeatures(featuresBeforeLogin(this, host));
       return;
     }
-    if (state.account.domain !== host.domain) throw new StreamError("not-authorized", "This stream was authenticated for another domain");
-    this.become({ at: "authenticated", host, account: state.account, triesLeft: this.environment.listener.bindTries, userAgent: undefined });
+    if (state.account.domain !== host.domain)
+      throw new StreamError("not-authorized", "This stream was authenticated for another domain");
+    this.become({
+      at: "authenticated",
+      host,
+      account: state.account,
+      triesLeft: this.environment.listener.bindTries,
+      userAgent: undefined,
+    });
     this.sendFeatures(featuresAfterLogin(this, host));
   }
 
@@ -233,23 +276,24 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
           case ns.tls:
             return this.#startTls(frame, state.host);
           case ns.sasl:
-            if (frame.name === "auth") return SaslNegotiation.start(this, state, frame);
+            if (frame.name === "auth") return startSasl(this, state, frame);
             if (frame.name === "abort") return this.write(`<failure xmlns='${ns.sasl}'><aborted/></failure>`);
             break;
           case ns.sasl2:
-            if (frame.name === "authenticate") return Sasl2Negotiation.start(this, state, frame);
+            if (frame.name === "authenticate") return startSasl2(this, state, frame);
             break;
           case ns.client:
             return this.#takeStrangerIq(frame, state.host);
         }
         throw new StreamError("not-authorized", "Authenticate first");
       case "sasl":
-        return state.negotiation.take(state, frame);
+        return continueSasl(this, state, frame);
       case "authenticated":
         if (this.#isClose(frame)) return this.#farewell();
         if (frame.ns === ns.client) return bindResource(this, state, stanzaFromFrame(frame));
         if (frame.ns === ns.sm) return ManagedStream.beforeBinding(this, state, frame);
-        if (frame.ns === ns.sasl || frame.ns === ns.sasl2) throw new StreamError("policy-violation", "This stream is authenticated already");
+        if (frame.ns === ns.sasl || frame.ns === ns.sasl2)
+          throw new StreamError("policy-violation", "This stream is authenticated already");
         throw new StreamError("not-authorized", "Bind a resource first");
       case "established":
         return this.#takeNonza(frame, state.session);
@@ -301,7 +345,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   /** XEP-0077 before authentication; everything else is refused (RFC 6120 section 6.3.1). */
   #takeStrangerIq(frame: Frame, host: Host): MaybePromise<void> {
     const stanza = stanzaFromFrame(frame);
-    if (stanza?.kind !== "iq" || (stanza.type !== "get" && stanza.type !== "set")) throw new StreamError("not-authorized", "Authenticate first");
+    if (stanza?.kind !== "iq" || (stanza.type !== "get" && stanza.type !== "set"))
+      throw new StreamError("not-authorized", "Authenticate first");
     const [name, namespace] = stanza.children as readonly string[];
     const handler = host.registry.findStrangerIq(stanza.type, namespace!, name!);
     if (handler === undefined) throw new StreamError("not-authorized", "Authenticate first");
@@ -312,7 +357,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
         const effects = outcome === undefined ? [] : "length" in outcome ? outcome : [outcome];
         const replied = effects.find((effect) => effect.do === "reply");
         this.send(resultOf(request, replied?.payload).withFrom(host.address));
-        for (const effect of effects) if (effect.do !== "reply") await carryOut(effect, request, this.environment.router, undefined);
+        for (const effect of effects)
+          if (effect.do !== "reply") await carryOut(effect, request, this.environment.router, undefined);
       } catch (error) {
         this.send(errorOf(request, this.#asStanzaError(error)).withFrom(host.address));
       }
@@ -368,7 +414,12 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     }
     if (stanza.has("bind", ns.bind)) {
       this.countLocally();
-      this.send(errorOf(stanza.withAddresses(undefined, undefined), new StanzaError("not-allowed", { text: "A resource is bound already" })));
+      this.send(
+        errorOf(
+          stanza.withAddresses(undefined, undefined),
+          new StanzaError("not-allowed", { text: "A resource is bound already" }),
+        ),
+      );
       return true;
     }
     return false;
@@ -383,7 +434,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   #takeNonza(frame: Frame, session: Session): MaybePromise<void> {
     if (this.#isClose(frame)) return this.#farewell();
     if (frame.ns === ns.sm) return ManagedStream.established(this, session, frame);
-    if (frame.ns === ns.sasl || frame.ns === ns.sasl2) throw new StreamError("policy-violation", "This stream is authenticated already");
+    if (frame.ns === ns.sasl || frame.ns === ns.sasl2)
+      throw new StreamError("policy-violation", "This stream is authenticated already");
     const host = session.host as Host;
     const handler = host.registry.findNonza(frame.ns, frame.name);
     if (handler === undefined) throw new StreamError("unsupported-stanza-type", "Nobody here understands that element");
@@ -398,9 +450,11 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   /** A session is bound to, or resumed by, this stream. */
   establish(session: Session): void {
     this.become({ at: "established", session });
-    this.environment.wheel.clear(this);
-    if (this.environment.listener.idleTimeoutMs > 0) this.environment.wheel.set(this, this.environment.listener.idleTimeoutMs);
-    this.environment.log.info({ jid: session.jid.full, remote: this.remoteAddress, c2s: session.serial }, "session opened");
+    this.settleIn();
+    this.environment.log.info(
+      { jid: session.jid.full, remote: this.remoteAddress, c2s: session.serial },
+      "session opened",
+    );
   }
 
   become(state: State): void {
@@ -411,7 +465,14 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   #sendHeader(host: Host, to: Jid | undefined): void {
     this.#headerSent = true;
-    this.write(writeHeader(this.socket.framing, { id: this.environment.random.id(12), from: host.domain, to: to?.toBare().full, lang: this.environment.language }));
+    this.write(
+      writeHeader(this.socket.framing, {
+        id: this.environment.random.id(12),
+        from: host.domain,
+        to: to?.toBare().full,
+        lang: this.environment.language,
+      }),
+    );
   }
 
   sendFeatures(features: string): void {
@@ -426,11 +487,34 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   }
 
   send(stanza: Stanza): void {
+    if (this.#held !== undefined) {
+      this.#held.push(stanza);
+      return;
+    }
     const counters = this.environment.counters;
     if (stanza.kind === "message") counters.messagesOut++;
     else if (stanza.kind === "presence") counters.presencesOut++;
     else counters.iqsOut++;
     this.write(this.socket.framing === "message" ? stanza.toStandaloneXml() : stanza.toXml());
+  }
+
+  /** What is written to the session from now on waits for `release`. */
+  hold(): void {
+    this.#held = [];
+  }
+
+  /** Sends what was held back, in order. */
+  release(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held !== undefined && this.isOpen) for (const stanza of held) this.send(stanza);
+  }
+
+  /** The features of an established stream need no answer: the limit of the negotiation ends. */
+  settleIn(): void {
+    this.environment.wheel.clear(this);
+    const { idleTimeoutMs } = this.environment.listener;
+    if (idleTimeoutMs > 0) this.environment.wheel.set(this, idleTimeoutMs);
   }
 
   // Ends
@@ -440,7 +524,10 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   /** The peer does not read and its queue is full: the stream ends, the session may be resumed. */
   overflowed(): void {
     this.environment.observer.streamError("resource-constraint");
-    this.environment.log.info({ remote: this.remoteAddress, jid: this.#session()?.jid.full }, "client does not read, connection cut");
+    this.environment.log.info(
+      { remote: this.remoteAddress, jid: this.#session()?.jid.full },
+      "client does not read, connection cut",
+    );
     this.socket.abort();
     this.#gone();
   }
@@ -460,7 +547,10 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     if (error instanceof StreamError) return this.close(error);
     if (error instanceof XmlError) return this.close(new StreamError(error.condition, error.message));
     if (error instanceof UnroutableStanza) return this.close(new StreamError("bad-format", error.message));
-    this.environment.log.error({ err: error, remote: this.remoteAddress, jid: this.#session()?.jid.full }, "stream failed");
+    this.environment.log.error(
+      { err: error, remote: this.remoteAddress, jid: this.#session()?.jid.full },
+      "stream failed",
+    );
     this.close(new StreamError("internal-server-error"));
   }
 
@@ -471,13 +561,17 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     if (!this.#headerSent) this.#sendHeader(this.environment.defaultHost, undefined);
     if (error !== undefined) {
       this.environment.observer.streamError(error.condition);
-      this.environment.log.debug({ remote: this.remoteAddress, jid: session?.jid.full, condition: error.condition, reason: error.text }, "stream error");
+      this.environment.log.debug(
+        { remote: this.remoteAddress, jid: session?.jid.full, condition: error.condition, reason: error.text },
+        "stream error",
+      );
       this.write(writeStreamError(this.socket.framing, error));
     }
     this.write(writeFooter(this.socket.framing));
     this.socket.close();
     this.#leave();
-    if (session !== undefined && session.link === this) this.#settle(this.environment.keeper.end(session, error === undefined ? "closed" : "kicked"));
+    if (session !== undefined && session.link === this)
+      this.#settle(this.environment.keeper.end(session, error === undefined ? "closed" : "kicked"));
   }
 
   /** The client says goodbye (RFC 6120 section 4.4). */
@@ -519,10 +613,15 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   }
 
   #settle(done: MaybePromise<void>): void {
-    if (done instanceof Promise) done.catch((error: unknown) => this.environment.log.error({ err: error }, "ending a session failed"));
+    if (done instanceof Promise)
+      done.catch((error: unknown) => this.environment.log.error({ err: error }, "ending a session failed"));
   }
 
   #session(): Session | undefined {
     return this.#state.at === "established" ? this.#state.session : undefined;
   }
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
 }

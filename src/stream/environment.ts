@@ -1,5 +1,5 @@
 /** What all client streams of a listener share; one object, so that a stream itself holds little. */
-import type { Mechanisms } from "./mechanisms.ts";
+
 import type { Log } from "../observe/log.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
@@ -7,6 +7,7 @@ import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { XmlLimits } from "../xml/limits.ts";
+import type { Mechanisms } from "./mechanisms.ts";
 import type { SessionKeeper } from "./session-keeper.ts";
 
 /** Counted on the hot path as plain fields, read when metrics are scraped. */

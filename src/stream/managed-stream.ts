@@ -4,7 +4,7 @@ import { runSessionEvent } from "../router/from-client.ts";
 import type { Host } from "../router/host.ts";
 import type { Session } from "../session/session.ts";
 import { StreamError } from "../stanza/errors.ts";
-import { type Jid } from "../stanza/jid.ts";
+import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import type { Frame } from "../xml/scanner.ts";
 import type { C2sStream, State } from "./c2s-stream.ts";
@@ -51,7 +51,9 @@ export class ManagedStream implements ManagementEvents {
   /** Before a resource is bound only resumption makes sense (section 3). */
   static beforeBinding(stream: C2sStream, state: State & { at: "authenticated" }, frame: Frame): MaybePromise<void> {
     if (frame.name === "resume") {
-      const resumed = ManagedStream.resume(stream, state.host, state.account, frame.attributes, (text) => stream.write(text));
+      const resumed = ManagedStream.resume(stream, state.host, state.account, frame.attributes, (text) =>
+        stream.write(text),
+      );
       return resumed instanceof Promise ? resumed.then(() => undefined) : undefined;
     }
     stream.write(`<failed xmlns='${ns.sm}'><unexpected-request xmlns='${ns.stanzaErrors}'/></failed>`);
@@ -59,19 +61,13 @@ export class ManagedStream implements ManagementEvents {
 
   /** The elements of this namespace on an established stream. */
   static established(stream: C2sStream, session: Session, frame: Frame): void {
-    switch (frame.name) {
-      case "enable": {
-        const resume = attribute(frame.attributes, "resume");
-        stream.write(ManagedStream.enable(stream, session, resume === "true" || resume === "1"));
-        return;
-      }
-      case "r":
-        return stream.managed === undefined ? unexpected(stream) : stream.managed.#asked();
-      case "a":
-        return stream.managed === undefined ? unexpected(stream) : stream.managed.#acknowledged(frame);
-      default:
-        return unexpected(stream);
-    }
+    const { managed } = stream;
+    if (frame.name === "enable") {
+      const resume = attribute(frame.attributes, "resume");
+      stream.write(ManagedStream.enable(stream, session, resume === "true" || resume === "1"));
+    } else if (frame.name === "r" && managed !== undefined) managed.#asked();
+    else if (frame.name === "a" && managed !== undefined) managed.#acknowledged(frame);
+    else unexpected(stream);
   }
 
   /** Turns stream management on; returns `<enabled/>` or `<failed/>`. */

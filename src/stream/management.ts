@@ -159,7 +159,11 @@ export class StreamManagement implements SessionOutlet {
     const wasRequestedAt = this.#requestedAt;
     this.#requestedAt = -1;
     // Stanzas that went out after the request are asked for now, so that at most one request is on its way.
-    if (wasRequestedAt >= 0 && this.#sent > wasRequestedAt && this.#unacknowledged.length >= this.#limits.requestEvery) {
+    if (
+      wasRequestedAt >= 0 &&
+      this.#sent > wasRequestedAt &&
+      this.#unacknowledged.length >= this.#limits.requestEvery
+    ) {
       this.#request();
     }
     return undefined;

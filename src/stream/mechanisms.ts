@@ -1,44 +1,104 @@
-/** Which SASL mechanisms a stream is offered, and the exchange for the one its client chooses. */
-import type { SaslExchange } from "../auth/exchange.ts";
-import type { Jid } from "../stanza/jid.ts";
+/** Which SASL mechanisms a stream is offered, and the exchange for the one its client chooses: `auth/` for our streams. */
+import type { AccountLookup, FastToken } from "../auth/account-lookup.ts";
+import { availableBindings, type ChannelBindings } from "../auth/channel-bindings.ts";
+import type { ScramHash } from "../auth/credentials.ts";
+import type { Decoys, FastRequest, SaslExchange } from "../auth/exchange.ts";
+import { offeredHashedTokens } from "../auth/ht.ts";
+import { createExchange, offeredMechanisms, offersPlus } from "../auth/mechanisms.ts";
+import type { PasswordHasher } from "../auth/password-hashing.ts";
+import type { LoginThrottle } from "../auth/throttle.ts";
 import type { Host } from "../router/host.ts";
+import type { Jid } from "../stanza/jid.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Randomness } from "../util/random.ts";
 
 /** What a stream tells about its connection. */
 export interface ConnectionSecurity {
   readonly secure: boolean;
-  readonly remoteAddress: string;
-  channelBinding(type: "tls-exporter" | "tls-server-end-point"): Uint8Array | undefined;
+  readonly loopback: boolean;
+  readonly bindings: ChannelBindings | undefined;
 }
 
-/** The stream's seam to authentication; the composition root builds it from `auth/`. */
-export interface Mechanisms {
+/** The keeper of XEP-0484 tokens; undefined for a host where they are off. */
+export interface TokenKeeper {
+  tokens(username: string, domain: string, userAgentId: string): Promise<readonly FastToken[]>;
+  /** A new token for this client, as the attributes the client gets; `expiresAt` in milliseconds since the epoch. */
+  issue(account: Jid, userAgentId: string, mechanism: string): Promise<{ token: string; expiresAt: number }>;
+  /** The token was used: it becomes the current one, its counter advances. Resolves to whether it should be renewed. */
+  used(account: Jid, userAgentId: string, token: FastToken, count: number | undefined): Promise<{ renew: boolean }>;
+  invalidate(account: Jid, userAgentId: string): Promise<void>;
+}
+
+/** What authentication needs to know about one host. */
+export interface HostAuthentication {
+  readonly accounts: AccountLookup;
+  /** `auth.sasl_mechanisms`. */
+  readonly configured: readonly string[];
+  /** The hashes for which every account has keys. */
+  readonly hashes: readonly ScramHash[];
+  readonly decoys: Decoys;
+  readonly tokens: TokenKeeper | undefined;
+}
+
+export interface MechanismParts {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly hasher: PasswordHasher;
+  readonly throttle: LoginThrottle;
+  of(host: Host): HostAuthentication;
+}
+
+export class Mechanisms {
+  readonly throttle: LoginThrottle;
+  readonly #parts: MechanismParts;
+
+  constructor(parts: MechanismParts) {
+    this.#parts = parts;
+    this.throttle = parts.throttle;
+  }
+
   /** Names in the order of preference; empty when TLS has to come first. */
-  offered(host: Host, connection: ConnectionSecurity): readonly string[];
+  offered(host: Host, connection: ConnectionSecurity): string[] {
+    const { configured, hashes } = this.#parts.of(host);
+    return offeredMechanisms({
+      configured,
+      hashes,
+      tls: connection.secure,
+      loopback: connection.loopback,
+      channelBindings: connection.bindings,
+    });
+  }
+
   /** XEP-0440: the channel bindings this connection supports. */
-  channelBindings(connection: ConnectionSecurity): readonly string[];
-  /** Begins an exchange; undefined when that mechanism was not offered. */
-  begin(host: Host, mechanism: string, connection: ConnectionSecurity): SaslExchange | undefined;
-  /** Milliseconds to wait before a failure is told to this address for this account; grows with each failure. */
-  failed(connection: ConnectionSecurity, account: string | undefined): number;
-  succeeded(connection: ConnectionSecurity, account: Jid): void;
-  /** XEP-0484 for this host; undefined where it is off. */
-  tokens(host: Host): TokenMechanisms | undefined;
-}
+  channelBindings(connection: ConnectionSecurity): string[] {
+    return availableBindings(connection.bindings);
+  }
 
-/** Tokens instead of passwords (XEP-0484). */
-export interface TokenMechanisms {
-  readonly mechanisms: readonly string[];
-  /** The exchange with the tokens of one client installation; checks expiry, mechanism and replay counter. */
-  begin(account: Jid, userAgent: string, mechanism: string, connection: ConnectionSecurity, count: number | undefined): SaslExchange;
-  /** A new token for this client. */
-  issue(account: Jid, userAgent: string, mechanism: string): Promise<IssuedToken>;
-  /** A successor when the token just used is about to expire. */
-  rotate(account: Jid, userAgent: string): Promise<IssuedToken | undefined>;
-  invalidate(account: Jid, userAgent: string): Promise<void>;
-}
+  /** XEP-0484: the token mechanisms this connection can use; none where tokens are off. */
+  tokenMechanisms(host: Host, connection: ConnectionSecurity): string[] {
+    return this.#parts.of(host).tokens === undefined ? [] : offeredHashedTokens(connection.bindings);
+  }
 
-export interface IssuedToken {
-  readonly token: string;
-  /** Milliseconds since the epoch. */
-  readonly expiresAt: number;
+  tokenKeeper(host: Host): TokenKeeper | undefined {
+    return this.#parts.of(host).tokens;
+  }
+
+  /** Begins an exchange; undefined when that mechanism is not on offer here. */
+  begin(host: Host, mechanism: string, connection: ConnectionSecurity, fast?: FastRequest): SaslExchange | undefined {
+    const offered = this.offered(host, connection);
+    const byToken = fast !== undefined && this.tokenMechanisms(host, connection).includes(mechanism);
+    if (!byToken && !offered.includes(mechanism)) return undefined;
+    const authentication = this.#parts.of(host);
+    return createExchange(mechanism, {
+      domain: host.domain,
+      accounts: authentication.accounts,
+      channelBindings: connection.bindings,
+      plusAdvertised: offersPlus(offered),
+      clock: this.#parts.clock,
+      randomness: this.#parts.randomness,
+      hasher: this.#parts.hasher,
+      decoys: authentication.decoys,
+      fast: byToken ? fast : undefined,
+    });
+  }
 }

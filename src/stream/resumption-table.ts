@@ -98,7 +98,8 @@ export class ResumptionTable {
     if (this.#detached === 0) return;
     const now = this.#clock.monotonic();
     const over: Waiting[] = [];
-    for (const entry of this.#entries.values()) if (entry.deadline !== undefined && entry.deadline <= now) over.push(entry);
+    for (const entry of this.#entries.values())
+      if (entry.deadline !== undefined && entry.deadline <= now) over.push(entry);
     for (const entry of over) this.#giveUp(entry);
   }
 

@@ -7,11 +7,11 @@ import type { Router } from "../router/route.ts";
 import { Session, type SessionLink } from "../session/session.ts";
 import { StanzaError, StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
-import { delayElement, mayBounce } from "../stanza/reply.ts";
 import { ns } from "../stanza/ns.ts";
+import { delayElement, mayBounce } from "../stanza/reply.ts";
 import { Stanza } from "../stanza/stanza.ts";
 import type { Clock } from "../util/clock.ts";
-import { ownText } from "../xml/own-text.ts";
+import { ownText } from "../xml/scanner.ts";
 import { StreamManagement } from "./management.ts";
 import { ResumptionTable } from "./resumption-table.ts";
 
@@ -99,7 +99,11 @@ export class SessionKeeper {
       return;
     }
     // A copy of another resource's message has its original elsewhere.
-    if (stanza.from?.full === session.account.full && (stanza.has("sent", ns.carbons) || stanza.has("received", ns.carbons))) return;
+    if (
+      stanza.from?.full === session.account.full &&
+      (stanza.has("sent", ns.carbons) || stanza.has("received", ns.carbons))
+    )
+      return;
     if (stanza.type === "groupchat" || stanza.type === "headline") return;
     const delayed = stanza.has("delay", ns.delay)
       ? stanza

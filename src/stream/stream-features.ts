@@ -23,7 +23,8 @@ export function featuresBeforeLogin(stream: C2sStream, host: Host): string {
       features += `<authentication xmlns='${ns.sasl2}'>${list}${inlineFeatures(stream, host)}</authentication>`;
     }
   }
-  for (const { definition, options } of host.installed) features += definition.strangerFeatures?.(options as never)?.text ?? "";
+  for (const { definition, options } of host.installed)
+    features += definition.strangerFeatures?.(options as never)?.text ?? "";
   return features;
 }
 
@@ -40,9 +41,9 @@ function inlineFeatures(stream: C2sStream, host: Host): string {
     if (host.moduleOptions("mod_stream_management") !== undefined) features.push(`<feature var='${ns.sm}'/>`);
     inline += `<bind xmlns='${ns.bind2}'><inline>${features.join("")}</inline></bind>`;
   }
-  const tokens = stream.environment.mechanisms.tokens(host);
-  if (tokens !== undefined) {
-    const list = tokens.mechanisms.map((name) => `<mechanism>${name}</mechanism>`).join("");
+  const tokens = stream.environment.mechanisms.tokenMechanisms(host, stream.connection);
+  if (tokens.length > 0) {
+    const list = tokens.map((name) => `<mechanism>${name}</mechanism>`).join("");
     inline += `<fast xmlns='${ns.fast}'>${list}</fast>`;
   }
   return inline === "" ? "" : `<inline>${inline}</inline>`;
@@ -53,6 +54,7 @@ export function featuresAfterLogin(stream: C2sStream, host: Host): string {
   let features = `<bind xmlns='${ns.bind}'><required/></bind>`;
   if (stream.environment.listener.legacySession) features += `<session xmlns='${ns.session}'><optional/></session>`;
   if (host.moduleOptions("mod_stream_management") !== undefined) features += `<sm xmlns='${ns.sm}'/>`;
-  for (const { definition, options } of host.installed) features += definition.streamFeatures?.(options as never)?.text ?? "";
+  for (const { definition, options } of host.installed)
+    features += definition.streamFeatures?.(options as never)?.text ?? "";
   return features;
 }

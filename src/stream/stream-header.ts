@@ -1,7 +1,8 @@
 /** Stream headers and footers: RFC 6120 section 4.7 over TCP, RFC 7395 section 3.3 over WebSocket. */
-import { errorTextElement } from "../stanza/stream-error.ts";
+
 import type { StreamError } from "../stanza/errors.ts";
 import { ns } from "../stanza/ns.ts";
+import { errorTextElement } from "../stanza/stream-error.ts";
 import type { Frame } from "../xml/scanner.ts";
 import { escapeAttribute } from "../xml/xml.ts";
 
@@ -24,7 +25,7 @@ export interface ServerHeader {
 export function readHeader(frame: Frame): ClientHeader {
   const header: { [name: string]: string | undefined } = {};
   for (let at = 0; at < frame.attributes.length; at += 2) header[frame.attributes[at]!] = frame.attributes[at + 1];
-  return { to: header["to"], from: header["from"], version: header["version"], lang: header["xml:lang"] };
+  return { to: header.to, from: header.from, version: header.version, lang: header["xml:lang"] };
 }
 
 export function writeHeader(framing: Framing, header: ServerHeader): string {

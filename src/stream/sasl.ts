@@ -1,0 +1,132 @@
+/** SASL on a client's stream: the profile of RFC 6120 section 6, and what it shares with XEP-0388's. */
+import { decodeBase64 } from "../auth/credentials.ts";
+import type { SaslCondition, SaslStep, SaslSuccess } from "../auth/exchange.ts";
+import type { MaybePromise } from "../hooks/effect.ts";
+import { StreamError } from "../stanza/errors.ts";
+import { Jid } from "../stanza/jid.ts";
+import { ns } from "../stanza/ns.ts";
+import type { Frame } from "../xml/scanner.ts";
+import { frameAttribute } from "../xml/scanner.ts";
+import { escapeText } from "../xml/xml.ts";
+import type { C2sStream, State } from "./c2s-stream.ts";
+
+export type Stranger = State & { readonly at: "stranger" };
+export type Exchanging = State & { readonly at: "sasl" };
+
+/** How a profile writes what an exchange yields. */
+export interface SaslProfile {
+  readonly namespace: string;
+  succeeded(stream: C2sStream, state: Exchanging, account: Jid, success: SaslSuccess): MaybePromise<void>;
+}
+
+/** One attempt to log in by RFC 6120's profile. */
+export const saslProfile: SaslProfile = {
+  namespace: ns.sasl,
+  succeeded(stream, _state, account, success) {
+    const data = success.additionalData;
+    stream.write(
+      data === undefined
+        ? `<success xmlns='${ns.sasl}'/>`
+        : `<success xmlns='${ns.sasl}'>${Buffer.from(data).toString("base64")}</success>`,
+    );
+    stream.authenticated(account);
+  },
+};
+
+/** `<auth mechanism='…'>initial response</auth>`: an empty body means none, `=` an empty one (RFC 6120 section 6.4.2). */
+export function startSasl(stream: C2sStream, state: Stranger, frame: Frame): MaybePromise<void> {
+  const mechanism = frameAttribute(frame, "mechanism") ?? "";
+  const exchange = stream.environment.mechanisms.begin(state.host, mechanism, stream.connection);
+  const initial = decodeResponse(frame.inner);
+  if (exchange === undefined) return fail(stream, state, saslProfile, "", "invalid-mechanism");
+  if (initial === undefined) return fail(stream, state, saslProfile, mechanism, "incorrect-encoding");
+  const next: Exchanging = { ...state, at: "sasl", exchange, mechanism, profile: saslProfile, request: undefined };
+  stream.become(next);
+  return advance(stream, next, () => exchange.start(frame.inner === "" ? undefined : initial));
+}
+
+/** What a client may send amid an exchange. */
+export function continueSasl(stream: C2sStream, state: Exchanging, frame: Frame): MaybePromise<void> {
+  if (frame.ns !== state.profile.namespace) throw new StreamError("not-authorized", "Finish authentication first");
+  if (frame.name === "abort") return fail(stream, state, state.profile, state.mechanism, "aborted");
+  if (frame.name !== "response") throw new StreamError("not-authorized", "Finish authentication first");
+  const response = decodeResponse(frame.inner);
+  if (response === undefined) return fail(stream, state, state.profile, state.mechanism, "incorrect-encoding");
+  return advance(stream, state, () => state.exchange.next(response));
+}
+
+/** The bytes of a base64 text; undefined when it is none. `=` stands for no bytes at all. */
+export function decodeResponse(text: string): Uint8Array | undefined {
+  if (text === "" || text === "=") return new Uint8Array(0);
+  return decodeBase64(text.trim());
+}
+
+/** Runs one step. A back end that fails is told as temporary-auth-failure and logged. */
+export function advance(stream: C2sStream, state: Exchanging, run: () => MaybePromise<SaslStep>): MaybePromise<void> {
+  const broke = (error: unknown): MaybePromise<void> => {
+    stream.environment.log.error(
+      { err: error, remote: stream.remoteAddress },
+      "authentication failed for want of the account store",
+    );
+    return fail(stream, state, state.profile, state.mechanism, "temporary-auth-failure");
+  };
+  try {
+    const step = run();
+    if (step instanceof Promise) return step.then((settled) => take(stream, state, settled), broke);
+    return take(stream, state, step);
+  } catch (error) {
+    return broke(error);
+  }
+}
+
+function take(stream: C2sStream, state: Exchanging, step: SaslStep): MaybePromise<void> {
+  if (!stream.isOpen) return;
+  const namespace = state.profile.namespace;
+  if ("challenge" in step) {
+    const data = Buffer.from(step.challenge).toString("base64");
+    stream.write(`<challenge xmlns='${namespace}'>${data === "" && namespace === ns.sasl ? "=" : data}</challenge>`);
+    return;
+  }
+  if ("failure" in step) {
+    return fail(stream, state, state.profile, state.mechanism, step.failure, step.text, step.username);
+  }
+  const account = Jid.of(step.success.username, state.host.domain, "");
+  // XEP-0388 section 2.3, and RFC 6120 section 6.3.8: the stream's `from`, when given, is who logs in.
+  if (state.claimed !== undefined && state.claimed.local !== "" && state.claimed.full !== account.full) {
+    return fail(stream, state, state.profile, state.mechanism, "invalid-authzid");
+  }
+  stream.environment.mechanisms.throttle.succeeded(account.full);
+  stream.environment.observer.login(state.mechanism, "success");
+  return state.profile.succeeded(stream, state, account, step.success);
+}
+
+/**
+ * Tells a failure; after too many the stream ends. A wrong password is answered after a delay that grows with each, for
+ * the address and for the account; the connection is not read meanwhile.
+ */
+export function fail(
+  stream: C2sStream,
+  state: Stranger | Exchanging,
+  profile: SaslProfile,
+  mechanism: string,
+  condition: SaslCondition,
+  text?: string,
+  username?: string,
+): MaybePromise<void> {
+  const { environment } = stream;
+  const tell = (): void => {
+    if (!stream.isOpen) return;
+    const note = text === undefined ? "" : `<text xml:lang='en'>${escapeText(text)}</text>`;
+    const name = profile.namespace === ns.sasl ? `<${condition}/>` : `<${condition} xmlns='${ns.sasl}'/>`;
+    stream.write(`<failure xmlns='${profile.namespace}'>${name}${note}</failure>`);
+    if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many failed attempts to authenticate");
+    stream.become({ at: "stranger", host: state.host, triesLeft: state.triesLeft - 1, claimed: state.claimed });
+  };
+  environment.observer.login(mechanism, "failure");
+  if (condition !== "not-authorized") return tell();
+  const account = username === undefined ? "" : `${username}@${state.host.domain}`;
+  environment.log.info({ remote: stream.remoteAddress, account, mechanism }, "wrong credentials");
+  const delay = environment.mechanisms.throttle.failed(stream.remoteAddress, account);
+  if (delay === 0) return tell();
+  return new Promise<void>((resolve) => environment.clock.after(delay, resolve)).then(tell);
+}
