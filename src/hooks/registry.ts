@@ -16,6 +16,7 @@ import type {
   StageName,
   Stranger,
 } from "./points.ts";
+import type { Services } from "./services.ts";
 
 type PerKind<Handler> = { readonly [Kind in StanzaKind]: Handler[] };
 export type StrangerIqHandler = (request: Stanza, stranger: Stranger) => MaybePromise<Outcome>;
