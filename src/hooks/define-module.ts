@@ -1,10 +1,12 @@
 /** A feature as data: the house installs it for each host that lists it, and removes it with the host. */
-import type { OptionSpec, OptionsOf } from "../config/option.ts";
+
 import type { AccessRules } from "../config/access.ts";
+import type { OptionSpec, OptionsOf } from "../config/option.ts";
 import type { Log } from "../observe/log.ts";
 import type { Session } from "../session/session.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
+import type { GroupCommit } from "../store/group-commit.ts";
 import type { Migration } from "../store/migrations.ts";
 import type { Store } from "../store/store.ts";
 import type { Clock } from "../util/clock.ts";
@@ -27,6 +29,8 @@ export interface ModuleContext<Options> {
   readonly address: Jid;
   readonly options: Options;
   readonly store: Store;
+  /** Small writes that share commits, in the order they were added; for everything written per stanza. */
+  readonly writes: GroupCommit;
   readonly clock: Clock;
   readonly random: Randomness;
   readonly log: Log;
@@ -37,7 +41,10 @@ export interface ModuleContext<Options> {
   sessionsOf(account: Jid): readonly Session[];
   allSessions(): Iterable<Session>;
   /** Asks the other modules; undefined when none answers. */
-  ask<Name extends keyof Questions>(question: Name, ...args: Parameters<Questions[Name]>): ReturnType<Questions[Name]> | undefined;
+  ask<Name extends keyof Questions>(
+    question: Name,
+    ...args: Parameters<Questions[Name]>
+  ): ReturnType<Questions[Name]> | undefined;
   /** Runs effects outside of a handler (a timer, the end of a background job). */
   run(effects: readonly Effect[]): MaybePromise<void>;
   accountExists(account: Jid): MaybePromise<boolean>;
@@ -86,6 +93,8 @@ export interface InstalledModule {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-export function defineModule<const Spec extends OptionSpec>(definition: ModuleDefinition<Spec>): ModuleDefinition<Spec> {
+export function defineModule<const Spec extends OptionSpec>(
+  definition: ModuleDefinition<Spec>,
+): ModuleDefinition<Spec> {
   return definition;
 }

@@ -44,6 +44,8 @@ export const ns = {
   receipts: "urn:xmpp:receipts",
   chatMarkers: "urn:xmpp:chat-markers:0",
   mucUser: "http://jabber.org/protocol/muc#user",
+  conference: "jabber:x:conference",
+  carbonRules: "urn:xmpp:carbons:rules:0",
   offline: "msgoffline",
   sasl2: "urn:xmpp:sasl:2",
   bind2: "urn:xmpp:bind:0",

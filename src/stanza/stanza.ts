@@ -1,6 +1,6 @@
 /** A stanza (RFC 6120 section 8) as it travels through the house: its addresses parsed, its inside untouched text. */
 import { type Element, parseElement } from "../xml/element.ts";
-import type { Frame } from "../xml/scanner.ts";
+import { type Frame, parseFrame } from "../xml/scanner.ts";
 import { escapeAttribute, type Xml } from "../xml/xml.ts";
 import { StanzaError } from "./errors.ts";
 import { type Jid, parseJid } from "./jid.ts";
@@ -187,7 +187,15 @@ export const presence = (parts: StanzaParts): Stanza => make("presence", parts);
 export const iq = (parts: StanzaParts & { type: "get" | "set" | "result" | "error" }): Stanza => make("iq", parts);
 
 const messageTypes = new Set(["normal", "chat", "groupchat", "headline", "error"]);
-const presenceTypes = new Set(["error", "probe", "subscribe", "subscribed", "unavailable", "unsubscribe", "unsubscribed"]);
+const presenceTypes = new Set([
+  "error",
+  "probe",
+  "subscribe",
+  "subscribed",
+  "unavailable",
+  "unsubscribe",
+  "unsubscribed",
+]);
 const iqTypes = new Set(["get", "set", "result", "error"]);
 
 /**
@@ -276,9 +284,5 @@ export class InvalidFrom extends Error {
 }
 
 function indexChildren(inner: string): ChildIndex {
-  const children: (string | number)[] = [];
-  const parent = parseElement(`<m>${inner}</m>`, ns.client, (name, namespace, start, end) => {
-    children.push(name, namespace, start - 3, end - 3);
-  });
-  return parent === undefined ? noChildren : children;
+  return parseFrame(`<m>${inner}</m>`, undefined, ns.client).children;
 }
