@@ -1,0 +1,129 @@
+/** The part of a node that has no sockets: hosts with their modules, router, sessions, accounts. Tests run it whole. */
+import type { ScramHash } from "../auth/credentials.ts";
+import { PasswordHasher } from "../auth/password-hashing.ts";
+import type { AccessRules } from "../config/access.ts";
+import type { InstalledModule } from "../hooks/define-module.ts";
+import type { MaybePromise } from "../hooks/effect.ts";
+import type { Log } from "../observe/log.ts";
+import { Host } from "../router/host.ts";
+import { PendingRequests } from "../router/pending-requests.ts";
+import { Router } from "../router/route.ts";
+import { SessionTable } from "../session/session-table.ts";
+import { StreamError } from "../stanza/errors.ts";
+import { Accounts, accountMigrations } from "../store/accounts.ts";
+import { GroupCommit } from "../store/group-commit.ts";
+import { type Migration, migrate } from "../store/migrations.ts";
+import type { Store } from "../store/store.ts";
+import { SessionKeeper } from "../stream/session-keeper.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Randomness } from "../util/random.ts";
+import { AccountDirectory } from "./account-directory.ts";
+import { installModules } from "./install-modules.ts";
+
+export interface HostPlan {
+  readonly domain: string;
+  /** In the order of the catalogue. */
+  readonly modules: readonly InstalledModule[];
+  readonly access: AccessRules;
+  readonly hashes: readonly ScramHash[];
+  readonly iterations: number;
+  readonly usersMax: number;
+}
+
+export interface CoreParts {
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly log: Log;
+  readonly store: Store;
+  readonly hosts: readonly HostPlan[];
+  /** Migrations of parts that are no modules. */
+  readonly migrations?: readonly Migration[];
+  readonly sessionsPerAccountMax: number;
+  readonly requestsMax: number;
+  readonly rememberedSessionsMax: number;
+}
+
+export interface Core {
+  readonly router: Router;
+  readonly keeper: SessionKeeper;
+  readonly accounts: AccountDirectory;
+  readonly accountRows: Accounts;
+  readonly hasher: PasswordHasher;
+  readonly writes: GroupCommit;
+  readonly startedAt: number;
+  /** Ends all sessions, then everything else in reverse order. The store is its owner's to close. */
+  stop(): Promise<void>;
+}
+
+/** Brings the tables up to date, then builds every host. Throws what `migrate` throws. */
+export async function startCore(parts: CoreParts): Promise<Core> {
+  const { clock, random, log, store } = parts;
+  await migrate(store, migrationsOf(parts), { clock });
+
+  const startedAt = clock.now();
+  const router = new Router(new SessionTable(), new PendingRequests(clock, random, parts.requestsMax), log);
+  const keeper = new SessionKeeper(router, clock, {
+    sessionsPerAccountMax: () => parts.sessionsPerAccountMax,
+    rememberedMax: parts.rememberedSessionsMax,
+  });
+  const accountRows = new Accounts(store);
+  const hasher = new PasswordHasher();
+  const writes = new GroupCommit(store, clock);
+  const plans = new Map(parts.hosts.map((plan) => [plan.domain, plan]));
+  const accounts = new AccountDirectory({
+    accounts: accountRows,
+    hasher,
+    random,
+    log,
+    hosts: router.hosts,
+    policyOf: (domain) => plans.get(domain)!,
+    keeper: () => keeper,
+  });
+  const stops: (() => MaybePromise<void>)[] = [];
+  for (const plan of parts.hosts) {
+    const host = new Host(plan.domain, router);
+    router.hosts.set(plan.domain, host);
+    stops.unshift(
+      ...installModules(host, plan.modules, plan.access, {
+        router,
+        store,
+        writes,
+        clock,
+        random,
+        log,
+        accounts,
+        nodeStartedAt: startedAt,
+      }),
+    );
+  }
+  return {
+    router,
+    keeper,
+    accounts,
+    accountRows,
+    hasher,
+    writes,
+    startedAt,
+    async stop() {
+      for (const session of [...router.sessions.all()]) {
+        await keeper.close(session, new StreamError("system-shutdown"), "shutdown");
+      }
+      for (const stop of stops) await stop();
+      keeper.stop();
+      await writes.close();
+    },
+  };
+}
+
+/** Each migration once, however many hosts have its module. */
+function migrationsOf(parts: CoreParts): Migration[] {
+  const migrations = new Map<string, Migration>();
+  for (const migration of accountMigrations) migrations.set(migration.name, migration);
+  for (const migration of parts.migrations ?? []) migrations.set(migration.name, migration);
+  for (const plan of parts.hosts) {
+    for (const { definition } of plan.modules) {
+      for (const migration of definition.migrations ?? []) migrations.set(migration.name, migration);
+    }
+  }
+  return [...migrations.values()];
+}

@@ -1,0 +1,87 @@
+/** Installs the configured modules of a host: each gets its context, and fills the host's extension points. */
+import type { AccessRules } from "../config/access.ts";
+import type { InstalledModule, ModuleContext } from "../hooks/define-module.ts";
+import type { Effect, MaybePromise } from "../hooks/effect.ts";
+import type { Log } from "../observe/log.ts";
+import type { Host } from "../router/host.ts";
+import type { Router } from "../router/route.ts";
+import { carryOut } from "../router/stages.ts";
+import { StanzaError } from "../stanza/errors.ts";
+import type { Jid } from "../stanza/jid.ts";
+import { presence } from "../stanza/stanza.ts";
+import type { GroupCommit } from "../store/group-commit.ts";
+import type { Store } from "../store/store.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Randomness } from "../util/random.ts";
+import type { AccountDirectory } from "./account-directory.ts";
+
+/** What all modules of a node share. */
+export interface ModuleSurroundings {
+  readonly router: Router;
+  readonly store: Store;
+  readonly writes: GroupCommit;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly log: Log;
+  readonly accounts: AccountDirectory;
+  readonly nodeStartedAt: number;
+}
+
+/** Returns what has to run, in reverse order, when the host stops. */
+export function installModules(
+  host: Host,
+  modules: readonly InstalledModule[],
+  access: AccessRules,
+  surroundings: ModuleSurroundings,
+): (() => MaybePromise<void>)[] {
+  const names = new Set(modules.map((module) => module.definition.name));
+  const stops: (() => MaybePromise<void>)[] = [];
+  host.installed.push(...modules);
+  for (const module of modules) {
+    for (const required of module.definition.requires ?? []) {
+      if (!names.has(required)) throw new Error(`${module.definition.name} needs ${required} on ${host.domain}`);
+    }
+    const context = contextFor(host, module, access, surroundings);
+    const stop = module.definition.setup(host.registry, context as never);
+    if (stop !== undefined) stops.unshift(stop);
+  }
+  return stops;
+}
+
+function contextFor(
+  host: Host,
+  module: InstalledModule,
+  access: AccessRules,
+  surroundings: ModuleSurroundings,
+): ModuleContext<unknown> {
+  const { router, accounts, log } = surroundings;
+  return {
+    domain: host.domain,
+    address: host.address,
+    options: module.options,
+    store: surroundings.store,
+    writes: surroundings.writes,
+    clock: surroundings.clock,
+    random: surroundings.random,
+    log: log.child({ module: module.definition.name, host: host.domain }),
+    access,
+    installed: host.installed,
+    sessionsOf: (account: Jid) => router.sessions.of(account.bare),
+    *allSessions() {
+      for (const session of router.sessions.all()) if (session.host === host) yield session;
+    },
+    ask: (question, ...args) => host.registry.ask(question, ...args),
+    run: (effects: readonly Effect[]) => {
+      const done = carryOut(effects, presence({}), router, undefined);
+      return done instanceof Promise ? done.then(() => undefined) : undefined;
+    },
+    accountExists: (account) => accounts.exists(account),
+    accounts,
+    request: (type, to, payload, timeoutMs) => {
+      const session = router.sessions.find(to);
+      if (session === undefined) return Promise.reject(new StanzaError("service-unavailable"));
+      return router.requests.send(type, host.address, session, payload, timeoutMs);
+    },
+    nodeStartedAt: surroundings.nodeStartedAt,
+  };
+}
