@@ -5,9 +5,9 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import mysql from "mysql2/promise";
 import pg from "pg";
@@ -207,7 +207,9 @@ function accessOf(url: URL, kind: ServerKind): ServerAccess {
   };
 }
 
-const me = userInfo().username;
+const isRoot = process.getuid?.() === 0;
+// Not userInfo(): Bun's goes by the environment, which services and containers leave empty.
+const me = spawnSync("id", ["-un"]).stdout.toString().trim();
 
 const postgresKind: ServerKind = {
   dialect: "postgres",
@@ -240,7 +242,7 @@ const postgresKind: ServerKind = {
   async start() {
     const folder = newestPostgres();
     if (folder === undefined) return "no PostgreSQL runs here and none is installed";
-    const user = me === "root" ? firstUser(["postgres", "nobody"]) : me;
+    const user = isRoot ? firstUser(["postgres", "nobody"]) : me;
     const data = mkdtempSync(join(tmpdir(), "meerkat-postgres-"));
     const port = await freePort();
     const script = [
@@ -288,7 +290,7 @@ const mysqlKind: ServerKind = {
     const server = ["/usr/sbin/mariadbd", "/usr/local/sbin/mariadbd", "/usr/bin/mariadbd"].find(existsSync);
     const install = ["/usr/bin/mariadb-install-db", "/usr/local/bin/mariadb-install-db"].find(existsSync);
     if (server === undefined || install === undefined) return "no MariaDB runs here and none is installed";
-    const user = me === "root" ? firstUser(["mysql", "nobody"]) : me;
+    const user = isRoot ? firstUser(["mysql", "nobody"]) : me;
     const data = mkdtempSync(join(tmpdir(), "meerkat-mariadb-"));
     const port = await freePort();
     const script = [
@@ -333,10 +335,10 @@ async function startServer(
   script: string,
   access: ServerAccess,
 ): Promise<ServerAccess | string> {
-  const drop = me === user ? [] : ["setpriv", `--reuid=${user}`, `--regid=${groupOf(user)}`, "--clear-groups"];
-  if (me !== user) spawnSync("chown", [user, folder]);
+  const drop = !isRoot ? [] : ["setpriv", `--reuid=${user}`, `--regid=${groupOf(user)}`, "--clear-groups"];
+  if (isRoot) spawnSync("chown", [user, folder]);
   chmodSync(folder, 0o700);
-  const watch = `"$@" & server=$!; cat >/dev/null; kill -9 $server $(pgrep -P $server) 2>/dev/null; wait $server 2>/dev/null; rm -rf "${folder}"`;
+  const watch = `"$@" & server=$!; cat >/dev/null; kill -9 $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "${folder}"`;
   const keeper = spawn("sh", ["-c", watch, "sh", ...drop, "sh", "-c", script], {
     cwd: "/",
     stdio: ["pipe", "ignore", "ignore"],
@@ -351,12 +353,19 @@ async function startServer(
       return access;
     } catch (error) {
       if (performance.now() > deadline || keeper.exitCode !== null) {
+        const reason = lastLogLine(folder) ?? (error instanceof Error ? error.message : String(error));
         keeper.stdin?.end();
-        return `${kind.title} is installed but did not start: ${error instanceof Error ? error.message : error}`;
+        return `${kind.title} is installed but did not start: ${reason}`;
       }
     }
     await new Promise<void>((resolve) => realClock.after(100, resolve));
   }
+}
+
+function lastLogLine(folder: string): string | undefined {
+  const logs = readdirSync(folder).filter((name) => name.endsWith(".log"));
+  const lines = logs.flatMap((name) => readFileSync(join(folder, name), "utf8").trimEnd().split("\n"));
+  return lines.findLast((line) => /error|fatal|denied|failed/i.test(line)) ?? lines.at(-1);
 }
 
 function newestPostgres(): string | undefined {
