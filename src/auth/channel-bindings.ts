@@ -1,6 +1,5 @@
 /** Channel bindings of TLS: `tls-exporter` (RFC 9266) and `tls-server-end-point` (RFC 5929), and the list XEP-0440 1.0.0 advertises. */
-import { createHash } from "node:crypto";
-import { X509Certificate } from "@peculiar/x509";
+import { createHash, X509Certificate } from "node:crypto";
 
 /** Strongest first. `tls-unique` is left out: TLS 1.3 has none, and RFC 9266 replaces it. */
 export const channelBindingTypes = ["tls-exporter", "tls-server-end-point"] as const;
@@ -27,29 +26,37 @@ export const tlsExporter = { label: "EXPORTER-Channel-Binding", context: new Uin
  * @throws Error when it is no certificate
  */
 export function serverEndPoint(certificate: string | Uint8Array): Uint8Array | undefined {
-  const parsed = new X509Certificate(
-    typeof certificate === "string" ? firstPem(certificate) : Buffer.from(certificate),
-  );
-  const algorithm = parsed.signatureAlgorithm as { hash?: { name?: string } };
-  const name = algorithm.hash?.name?.toUpperCase();
-  const hash = name === undefined ? undefined : endPointHash[name];
-  if (hash === undefined) return undefined;
-  return createHash(hash).update(new Uint8Array(parsed.rawData)).digest();
+  const parsed: X509Certificate & { readonly signatureAlgorithmOid?: string } = new X509Certificate(certificate);
+  const oid = parsed.signatureAlgorithmOid;
+  const hash = oid === rsaPss ? hashOfRsaPss(parsed.raw) : oid === undefined ? undefined : endPointHash[oid];
+  return hash === undefined ? undefined : createHash(hash).update(parsed.raw).digest();
 }
 
+/** By the object identifier of the signature's algorithm. */
 const endPointHash: Readonly<Record<string, string>> = {
-  MD5: "sha256",
-  "SHA-1": "sha256",
-  "SHA-224": "sha224",
-  "SHA-256": "sha256",
-  "SHA-384": "sha384",
-  "SHA-512": "sha512",
+  "1.2.840.113549.1.1.4": "sha256", // md5WithRSAEncryption
+  "1.2.840.113549.1.1.5": "sha256", // sha1WithRSAEncryption
+  "1.2.840.113549.1.1.14": "sha224",
+  "1.2.840.113549.1.1.11": "sha256",
+  "1.2.840.113549.1.1.12": "sha384",
+  "1.2.840.113549.1.1.13": "sha512",
+  "1.2.840.10045.4.1": "sha256", // ecdsa-with-SHA1
+  "1.2.840.10045.4.3.1": "sha224",
+  "1.2.840.10045.4.3.2": "sha256",
+  "1.2.840.10045.4.3.3": "sha384",
+  "1.2.840.10045.4.3.4": "sha512",
 };
 
-function firstPem(text: string): string {
-  const end = "-----END CERTIFICATE-----";
-  const start = text.indexOf("-----BEGIN CERTIFICATE-----");
-  const stop = text.indexOf(end, start);
-  if (start < 0 || stop < 0) throw new Error("no certificate in this PEM text");
-  return text.slice(start, stop + end.length);
+const rsaPss = "1.2.840.113549.1.1.10";
+const rsaPssDer = Buffer.from("06092a864886f70d01010a", "hex");
+/** The identifiers of SHA-2 differ in their last byte. */
+const sha2Der = Buffer.from("06096086480165030402", "hex");
+const sha2ByLastByte: readonly (string | undefined)[] = [undefined, "sha256", "sha384", "sha512", "sha224"];
+
+/** RSASSA-PSS names its hash first in its parameters (RFC 4055 section 3.1); the default, left out, is SHA-1. */
+function hashOfRsaPss(der: Buffer): string | undefined {
+  const parameters = der.lastIndexOf(rsaPssDer) + rsaPssDer.length;
+  const at = der.indexOf(sha2Der, parameters);
+  if (at < 0 || at > parameters + 16) return "sha256";
+  return sha2ByLastByte[der[at + sha2Der.length] as number];
 }

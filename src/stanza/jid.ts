@@ -190,14 +190,12 @@ export class JidCache {
     return domain === undefined ? undefined : this.learn(text, Jid.host(ownCopy(domain)));
   }
 
-  /** Remembers a new address under its text; several spellings of one address share an object. */
+  /** Remembers a new address under its text and, where that is another, its prepared text: all spellings share one object. */
   private learn(text: string, fresh: Jid): Jid {
-    if (fresh.full === text) {
-      this.remember(fresh.full, fresh);
-      return fresh;
-    }
-    const jid = this.young.get(fresh.full) ?? this.old.get(fresh.full) ?? fresh;
-    this.remember(ownCopy(text), jid);
+    const known = fresh.full === text ? undefined : (this.young.get(fresh.full) ?? this.old.get(fresh.full));
+    if (known === undefined) this.remember(fresh.full, fresh);
+    const jid = known ?? fresh;
+    if (fresh.full !== text) this.remember(ownCopy(text), jid);
     return jid;
   }
 
