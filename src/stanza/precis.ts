@@ -251,6 +251,8 @@ const idnaChecks = { checkHyphens: true, checkBidi: true, checkJoiners: true, us
 
 /** A name with U-labels or A-labels: mapped as UTS #46 maps (case, width, ideographic full stop), then held to IDNA2008. */
 function prepareIdn(text: string): string | undefined {
+  // An A-label form is never shorter than its name and the DNS takes 253 characters; more (a trailing dot, marks that compose) is not looked at.
+  if (text.length > 512) return undefined;
   idna ??= load("tr46") as Idna;
   const { domain, error } = idna.toUnicode(text, idnaChecks);
   if (error) return undefined;
