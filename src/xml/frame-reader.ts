@@ -3,7 +3,7 @@
 import { CLASS, passReference, passWide, STOPS_TEXT } from "./chars.ts";
 import { malformed, restrictedMarkup, XmlError } from "./errors.ts";
 import { type Frame, rewriteInner } from "./frame.ts";
-import { flat, intern, ownText } from "./intern.ts";
+import { intern, joined, ownText } from "./intern.ts";
 import type { XmlLimits } from "./limits.ts";
 import { NOTHING, readEndTag, readStartTag, reservedNs, StartTag, sameExpandedName } from "./tag.ts";
 import { Pieces, TAIL_END_TAG, TAIL_SHORT, TAIL_START_TAG, wireSize } from "./tail.ts";
@@ -187,7 +187,7 @@ export class FrameReader {
     if (bytes > limits.stanzaBytesMax) throw new XmlError("policy-violation", "an element too large");
     const held = this.#held;
     const count = this.#childCount;
-    let inner = held === null ? text.slice(-this.#shift, innerEnd) : flat(held.join() + text.slice(0, innerEnd));
+    let inner = held === null ? text.slice(-this.#shift, innerEnd) : joined(held.join(), text.slice(0, innerEnd));
     let children: readonly (string | number)[] = count === 0 ? NOTHING : this.#children.slice(0, count);
     if (this.#leans) {
       ({ inner, children } = this.#rewritten(inner, limits));

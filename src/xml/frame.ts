@@ -3,7 +3,6 @@
 import { parseContent } from "./element.ts";
 import { XmlError } from "./errors.ts";
 import { escapeText } from "./escape.ts";
-import { flat } from "./intern.ts";
 import type { XmlLimits } from "./limits.ts";
 
 /**
@@ -70,5 +69,5 @@ export function rewriteInner(
       throw new XmlError("policy-violation", "an element too large without prefixes");
     if (typeof node !== "string") children.push(node.name, node.ns, start, out.length);
   }
-  return { inner: flat(out), children };
+  return { inner: out, children };
 }

@@ -1,15 +1,15 @@
 /** The incremental scanner of XML streams (RFC 6120, 11; RFC 7395, 3): bytes in, checked top-level elements out, no tree. */
 
-import { Buffer } from "node:buffer";
 import { passDeclaration } from "./declaration.ts";
 import { malformed, restrictedMarkup, XmlError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { type FrameReader, takeReader } from "./frame-reader.ts";
-import { intern } from "./intern.ts";
+import { intern, joined } from "./intern.ts";
 import { TRUSTED_LIMITS, type XmlLimits } from "./limits.ts";
 import { parseFrame } from "./parse-frame.ts";
+import { PauseQueue } from "./pause-queue.ts";
 import { NOTHING, passWhitespace, readEndTag, readStartTag, reservedNs, StartTag, sameExpandedName } from "./tag.ts";
-import { TAIL_END_TAG, TAIL_SHORT, TAIL_START_TAG, Tail } from "./tail.ts";
+import { TAIL_END_TAG, TAIL_SHORT, TAIL_START_TAG, Tail, wireSize } from "./tail.ts";
 import { decodeChunk } from "./utf8.ts";
 
 export { XmlError } from "./errors.ts";
@@ -17,6 +17,7 @@ export { type Frame, frameAttribute } from "./frame.ts";
 export { ownText } from "./intern.ts";
 export type { XmlLimits } from "./limits.ts";
 export { parseFrame } from "./parse-frame.ts";
+export { PAUSED_CHARS_MAX } from "./pause-queue.ts";
 
 /** Who receives what a scanner finds. It may call the scanner's methods. */
 export interface ScannerSink {
@@ -30,12 +31,6 @@ export interface ScannerSink {
   /** The root element has closed. Whatever follows is ignored until `reset()`. */
   streamEnd(): void;
 }
-
-/**
- * How much may arrive while the scanner is paused, in characters: more than a socket still delivers after it was told
- * to stop reading. Passing it is a `policy-violation`.
- */
-export const PAUSED_CHARS_MAX = 4 * 1024 * 1024;
 
 /** The sink is being called, or text is being read. */
 const RUNNING = 1;
@@ -55,6 +50,10 @@ const BEGUN = 64;
 const RESTARTED = 128;
 /** The bytes after the text at hand are no UTF-8. */
 const INVALID = 256;
+/** What waits in the queue has characters outside ASCII. */
+const QUEUE_WIDE = 512;
+/** The input is WebSocket messages. */
+const MESSAGES = 1024;
 
 const tag = new StartTag();
 
@@ -86,8 +85,8 @@ export class Scanner {
   #reader: FrameReader | null = null;
   /** The markup that is incomplete, if any. */
   #tail: Tail | null = null;
-  /** Messages that came during a pause. */
-  #messages: string[] | null = null;
+  /** What came during a pause or a call to the sink. */
+  #queue: PauseQueue | null = null;
 
   constructor(sink: ScannerSink, limits: XmlLimits = TRUSTED_LIMITS) {
     this.#sink = sink;
@@ -109,29 +108,23 @@ export class Scanner {
     if ((this.#flags & (CLOSED | ENDED | INVALID)) !== 0 || chunk.length === 0) return;
     const decoded = decodeChunk(chunk, this.#carry);
     this.#carry = decoded.carry;
-    if (decoded.wide) this.#flags |= WIDE;
     if (decoded.invalid) this.#flags |= INVALID;
-    const text = decoded.text;
     if ((this.#flags & (RUNNING | PAUSED)) !== 0) {
-      this.#queue(text);
+      if (decoded.wide) this.#flags |= QUEUE_WIDE;
+      this.#enqueue(decoded.text);
       return;
     }
-    this.#text = text;
+    if (decoded.wide) this.#flags |= WIDE;
+    this.#text = decoded.text;
     this.#run();
   }
 
   /** Takes one WebSocket message, which must be one complete element (RFC 7395, 3.3). */
   pushMessage(text: string): void {
     if ((this.#flags & CLOSED) !== 0) return;
-    if (this.#messages === null) this.#messages = [text];
-    else this.#messages.push(text);
-    if ((this.#flags & (RUNNING | PAUSED)) === 0) {
-      this.#run();
-      return;
-    }
-    let queued = 0;
-    for (const message of this.#messages) queued += message.length;
-    if (queued > PAUSED_CHARS_MAX) this.#fail(new XmlError("policy-violation", "too much sent during a pause"));
+    this.#flags |= MESSAGES;
+    this.#enqueue(text);
+    if ((this.#flags & (RUNNING | PAUSED)) === 0) this.#run();
   }
 
   /** Goes on after a pause. The sink may call it before the call that pauses has returned. */
@@ -157,11 +150,11 @@ export class Scanner {
     this.#reader = null;
     this.#tail = null;
     if (discard) {
-      this.#flags &= ~(WIDE | INVALID);
+      this.#flags &= ~(WIDE | INVALID | QUEUE_WIDE);
       this.#text = "";
       this.#pos = 0;
       this.#carry = 0;
-      this.#messages = null;
+      this.#queue = null;
     }
   }
 
@@ -171,15 +164,9 @@ export class Scanner {
     this.#flags |= CLOSED;
   }
 
-  #queue(text: string): void {
-    if ((this.#flags & PAUSED) !== 0 && this.#pos !== 0) {
-      this.#text = this.#text.slice(this.#pos);
-      this.#pos = 0;
-    }
-    this.#text += text;
-    if (this.#text.length - this.#pos > PAUSED_CHARS_MAX) {
-      this.#fail(new XmlError("policy-violation", "too much sent during a pause"));
-    }
+  #enqueue(text: string): void {
+    if (this.#queue === null) this.#queue = new PauseQueue();
+    if (!this.#queue.add(text)) this.#fail(new XmlError("policy-violation", "too much sent during a pause"));
   }
 
   #fail(error: unknown): never {
@@ -190,8 +177,8 @@ export class Scanner {
   #run(): void {
     this.#flags |= RUNNING;
     try {
-      if (this.#messages !== null) this.#readMessages();
-      else if (this.#tail === null || this.#completeTail(this.#tail)) this.#read();
+      if ((this.#flags & MESSAGES) !== 0) this.#readMessages();
+      else this.#readAll();
       if ((this.#flags & (INVALID | PAUSED | ENDED)) === INVALID) {
         throw new XmlError("unsupported-encoding", "bytes that are not UTF-8");
       }
@@ -202,12 +189,25 @@ export class Scanner {
     }
   }
 
+  /** Reads the text at hand and what was queued while it was read. */
+  #readAll(): void {
+    for (;;) {
+      if (this.#tail === null || this.#completeTail(this.#tail)) this.#read();
+      const queue = this.#queue;
+      if (queue === null || (this.#flags & PAUSED) !== 0) return;
+      this.#queue = null;
+      if ((this.#flags & ENDED) !== 0) return;
+      this.#text = queue.takeAll();
+      if ((this.#flags & QUEUE_WIDE) !== 0) this.#flags = (this.#flags & ~QUEUE_WIDE) | WIDE;
+    }
+  }
+
   /** Puts new text behind incomplete markup. Returns false when that is still incomplete. */
   #completeTail(tail: Tail): boolean {
     const text = this.#text;
     const wide = (this.#flags & WIDE) !== 0;
     if (tail.completedBy(text, wide)) {
-      this.#text = tail.join() + text;
+      this.#text = joined(tail.join(), text);
       this.#tail = null;
       if (tail.wide) this.#flags |= WIDE;
       return true;
@@ -319,7 +319,7 @@ export class Scanner {
 
   /** Returns false when the sink pauses or the document is over. */
   #openRoot(text: string, start: number, end: number): boolean {
-    const bytes = (this.#flags & WIDE) === 0 ? end - start : Buffer.byteLength(text.slice(start, end), "utf8");
+    const bytes = (this.#flags & WIDE) === 0 ? end - start : wireSize(text.slice(start, end), true);
     if (bytes > this.limits.stanzaBytesMax) throw new XmlError("policy-violation", "a stream header too large");
     const prefixes = tag.prefixes ?? NOTHING;
     if (prefixes.length > 2 * this.limits.declaredPrefixesMax)
@@ -370,10 +370,12 @@ export class Scanner {
   }
 
   #readMessages(): void {
-    while (this.#messages !== null && (this.#flags & (PAUSED | CLOSED)) === 0) {
-      const text = this.#messages.shift();
-      if (text === undefined || this.#messages.length === 0) this.#messages = null;
-      if (text === undefined) return;
+    while ((this.#flags & (PAUSED | CLOSED)) === 0) {
+      const text = this.#queue?.takeFirst();
+      if (text === undefined) {
+        this.#queue = null;
+        return;
+      }
       const frame = parseFrame(text, this.limits);
       this.#flags &= ~RESUMED;
       if (!this.#sink.element(frame)) this.#pauses();

@@ -2,33 +2,28 @@
 
 import { Buffer } from "node:buffer";
 import { malformed } from "./errors.ts";
-import { flat, ownText } from "./intern.ts";
+import { ownText } from "./intern.ts";
 
 const PIECES_MAX = 256;
 
-/**
- * Concatenation in this engine is lazy: it costs an object per piece until someone reads the text. So pieces are
- * joined 256 at a time, and everything once at the end.
- */
+/** Strings to be joined, 256 at a time so that many tiny ones do not cost an array slot each. */
 export class Pieces {
   /** Characters so far. */
   length = 0;
   #joined = "";
-  #recent = "";
-  #count = 0;
+  #recent: string[] = [];
 
   add(text: string): void {
     this.length += text.length;
-    this.#recent += ownText(text); // else one byte of an unfinished element would keep the chunk it came in
-    if (++this.#count === PIECES_MAX) {
-      this.#joined += flat(this.#recent);
-      this.#recent = "";
-      this.#count = 0;
+    this.#recent.push(ownText(text)); // else one byte of an unfinished element would keep the chunk it came in
+    if (this.#recent.length === PIECES_MAX) {
+      this.#joined += this.#recent.join("");
+      this.#recent = [];
     }
   }
 
   join(): string {
-    return flat(this.#joined + this.#recent);
+    return this.#recent.length === 0 ? this.#joined : this.#joined + this.#recent.join("");
   }
 }
 
