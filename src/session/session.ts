@@ -20,6 +20,8 @@ export interface SessionOutlet {
   write(session: Session, stanza: Stanza): void;
   /** The acknowledgement of the stanza being handled waits until this has settled (DESIGN section 4). */
   secure(stored: Promise<void>): void;
+  /** Calls `run` once the client has acknowledged all that was written so far; never when the session ends before. */
+  afterAcknowledged?(run: () => void): void;
 }
 
 /** What every session of a host has in common; one object a host, so that a session itself stays small. */

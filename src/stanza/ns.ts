@@ -37,6 +37,7 @@ export const ns = {
   carbons: "urn:xmpp:carbons:2",
   forward: "urn:xmpp:forward:0",
   hints: "urn:xmpp:hints",
+  expire: "jabber:x:expire",
   csi: "urn:xmpp:csi:0",
   stanzaIds: "urn:xmpp:sid:0",
   delay: "urn:xmpp:delay",

@@ -49,6 +49,8 @@ export class StreamManagement implements SessionOutlet {
   #unacknowledged: Stanza[] = [];
   #requestedAt = -1;
   #whenSettled: (() => void)[] | undefined = undefined;
+  /** What waits for the client's acknowledgements, in the order of `upTo`, a number of stanzas sent. */
+  #whenAcknowledged: { readonly upTo: number; run(): void }[] | undefined = undefined;
 
   constructor(resumeId: string | undefined, limits: ManagementLimits, events: ManagementEvents) {
     this.resumeId = resumeId;
@@ -140,6 +142,12 @@ export class StreamManagement implements SessionOutlet {
     else if (this.#requestedAt < 0 && this.#sent - this.#acknowledged >= this.#limits.requestEvery) this.#request();
   }
 
+  afterAcknowledged(run: () => void): void {
+    if (this.#acknowledged >= this.#sent) return run();
+    this.#whenAcknowledged ??= [];
+    this.#whenAcknowledged.push({ upTo: this.#sent, run });
+  }
+
   #request(): void {
     if (this.events === undefined) return;
     this.#requestedAt = this.#sent;
@@ -156,6 +164,10 @@ export class StreamManagement implements SessionOutlet {
     this.#acknowledged += fresh;
     if (fresh === this.#unacknowledged.length) this.#unacknowledged = [];
     else if (fresh > 0) this.#unacknowledged = this.#unacknowledged.slice(fresh);
+    while (this.#whenAcknowledged !== undefined && this.#whenAcknowledged[0]!.upTo <= this.#acknowledged) {
+      this.#whenAcknowledged.shift()!.run();
+      if (this.#whenAcknowledged.length === 0) this.#whenAcknowledged = undefined;
+    }
     const wasRequestedAt = this.#requestedAt;
     this.#requestedAt = -1;
     // Stanzas that went out after the request are asked for now, so that at most one request is on its way.
