@@ -6,6 +6,40 @@ import type { RosterEntry } from "./points.ts";
 export interface Services {
   /** mod_roster. */
   roster: RosterService;
+  /** mod_offline. */
+  offline: OfflineService;
+  /** mod_last. */
+  last: LastService;
+}
+
+/** Messages that wait for accounts of a host. All methods may throw the errors of the store. */
+export interface OfflineService {
+  count(account: Jid): Promise<number>;
+  /** Removes what waits for an account; resolves with the number of messages. */
+  clear(account: Jid): Promise<number>;
+  /** Removes messages whose time is over (XEP-0023); resolves with their number. */
+  removeExpired(): Promise<number>;
+  /** Removes messages stored before `before`, in milliseconds since the epoch; resolves with their number. */
+  removeOld(before: number): Promise<number>;
+}
+
+/** When an account was last there. */
+export interface LastActivity {
+  /** Milliseconds since the epoch, exact to the second. */
+  readonly at: number;
+  /** The text of the last unavailable presence, "" when it had none. */
+  readonly status: string;
+}
+
+/** Last activity of a host's accounts. All methods may throw the errors of the store. */
+export interface LastService {
+  /** What is recorded; undefined when nothing is. Whether the account is connected now is not asked. */
+  get(account: Jid): Promise<LastActivity | undefined>;
+  set(account: Jid, activity: LastActivity): Promise<void>;
+  /** Accounts recorded at `since` or later. */
+  countActive(since: number): Promise<number>;
+  /** Up to `limit` accounts recorded before `before`, in order of their names, starting behind `after`. */
+  listOld(before: number, limit: number, after?: string): Promise<readonly { local: string; at: number }[]>;
 }
 
 /** What an account's own client could do: ask, allow, refuse or revoke, and stop. */
