@@ -1,0 +1,19 @@
+/** Every administration command, in the order of the help. */
+import { accountCommands } from "./account.ts";
+import type { Command } from "./command.ts";
+import { rosterCommands } from "./roster.ts";
+import { serverCommands } from "./server.ts";
+import { sessionCommands } from "./session.ts";
+import { stanzaCommands } from "./stanza.ts";
+
+export const adminCommands: readonly Command[] = [
+  ...accountCommands,
+  ...sessionCommands,
+  ...rosterCommands,
+  ...stanzaCommands,
+  ...serverCommands,
+];
+
+export function findCommand(category: string, name: string): Command | undefined {
+  return adminCommands.find((command) => command.category === category && command.name === name);
+}

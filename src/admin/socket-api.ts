@@ -1,0 +1,98 @@
+/** The protocol of the administration socket: one JSON request, answered by lines of JSON: progress, then the result. */
+import type { Log } from "../observe/log.ts";
+import { StanzaError } from "../stanza/errors.ts";
+import { findCommand } from "./catalogue.ts";
+import { type AdminContext, AdminError, readArguments } from "./command.ts";
+
+export interface AdminRequest {
+  readonly category: string;
+  readonly command: string;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
+/** One line of an answer. */
+export type AdminLine =
+  | { readonly progress: number }
+  | { readonly result: unknown }
+  | { readonly error: { readonly code: string; readonly message: string } };
+
+/** A request may be so long, in bytes. */
+const requestBytesMax = 1024 * 1024;
+
+/** Runs one command, and yields what goes back. Never throws: what goes wrong is the last line. */
+export async function* runCommand(context: AdminContext, request: AdminRequest, log: Log): AsyncGenerator<AdminLine> {
+  const command = findCommand(request.category, request.command);
+  if (command === undefined) {
+    yield {
+      error: { code: "unknown_command", message: `There is no command '${request.category} ${request.command}'` },
+    };
+    return;
+  }
+  const steps: number[] = [];
+  let wake: (() => void) | undefined;
+  let settled: AdminLine | undefined;
+  const finish = (line: AdminLine): void => {
+    settled = line;
+    wake?.();
+  };
+  void perform().then(
+    (result) => finish({ result: result ?? null }),
+    (error: unknown) => finish({ error: explain(error, log) }),
+  );
+  async function perform(): Promise<unknown> {
+    const args = readArguments(command!, request.args);
+    log.info({ command: `${request.category} ${request.command}` }, "administration");
+    return command!.run(context, args, (done) => {
+      steps.push(done);
+      wake?.();
+    });
+  }
+  while (settled === undefined) {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+      if (settled !== undefined || steps.length > 0) resolve();
+    });
+    const latest = steps.pop();
+    steps.length = 0;
+    if (latest !== undefined) yield { progress: latest };
+  }
+  yield settled;
+}
+
+function explain(error: unknown, log: Log): { code: string; message: string } {
+  if (error instanceof AdminError) return { code: error.code, message: error.message };
+  if (error instanceof StanzaError) return { code: error.condition, message: error.text ?? error.condition };
+  log.error({ err: error }, "administration command failed");
+  return { code: "internal_error", message: error instanceof Error ? error.message : String(error) };
+}
+
+/** The HTTP face of it, for the Unix socket only its owner can open. */
+export async function answerAdminRequest(context: AdminContext, request: Request, log: Log): Promise<Response> {
+  if (request.method !== "POST") return new Response("POST a command\n", { status: 405 });
+  const text = await request.text();
+  if (text.length > requestBytesMax) return new Response("too long\n", { status: 413 });
+  let asked: AdminRequest;
+  try {
+    asked = JSON.parse(text) as AdminRequest;
+  } catch (error) {
+    return new Response(`not JSON: ${(error as Error).message}\n`, { status: 400 });
+  }
+  if (
+    typeof asked?.category !== "string" ||
+    typeof asked.command !== "string" ||
+    typeof asked.args !== "object" ||
+    asked.args === null
+  ) {
+    return new Response("category, command and args are needed\n", { status: 400 });
+  }
+  const lines = runCommand(context, asked, log);
+  const encoder = new TextEncoder();
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const next = await lines.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(encoder.encode(`${JSON.stringify(next.value)}\n`));
+    },
+  });
+  return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
+}
