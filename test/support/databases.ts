@@ -5,7 +5,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,8 +58,18 @@ export interface TestDatabase {
   readonly unavailable: string | undefined;
   /** A new, empty database; `drop` it at the end. */
   fresh(): Promise<FreshDatabase>;
+  /** Whether the binaries of a server are installed here, so that `startWithTls` can work. */
+  readonly startable: boolean;
+  /** Starts a server of this kind that speaks TLS; it takes a second or two. */
+  startWithTls(pem: ServerPem): Promise<ServerSettings>;
   /** Opens a store on a fresh database, migrates it, and cleans up after `use`. */
   withStore(use: (store: Store, database: FreshDatabase) => Promise<void>, options?: UseOptions): Promise<void>;
+}
+
+/** Certificate and key of a server, as PEM. */
+export interface ServerPem {
+  certificate: string;
+  key: string;
 }
 
 export interface FreshDatabase {
@@ -111,17 +121,24 @@ async function sqlite(): Promise<TestDatabase> {
   });
 }
 
+const notStartable: Pick<TestDatabase, "startable" | "startWithTls"> = {
+  startable: false,
+  startWithTls: () => Promise.reject(new Error("there is no server to start")),
+};
+
 function testDatabase(
   dialect: StoreDialect,
   title: string,
   unavailable: string | undefined,
   fresh: () => Promise<FreshDatabase>,
+  start: Pick<TestDatabase, "startable" | "startWithTls"> = notStartable,
 ): TestDatabase {
   return {
     dialect,
     title,
     unavailable,
     fresh,
+    ...start,
     async withStore(use, options = {}) {
       const database = await fresh();
       try {
@@ -159,8 +176,9 @@ interface ServerKind {
   create(name: string): string;
   drop(name: string): string;
   cut(access: ServerAccess, name: string): Promise<number>;
+  installed(): boolean;
   /** Starts a server in a temporary folder; a text says why that is impossible. */
-  start(): Promise<ServerAccess | string>;
+  start(pem?: ServerPem): Promise<ServerAccess | string>;
 }
 
 async function provide(kind: ServerKind): Promise<TestDatabase> {
@@ -168,14 +186,24 @@ async function provide(kind: ServerKind): Promise<TestDatabase> {
   if (typeof access === "string") {
     return testDatabase(kind.dialect, kind.title, access, () => Promise.reject(new Error(access)));
   }
-  return testDatabase(kind.dialect, kind.title, undefined, async () => {
+  const settings = { driver: kind.driver, poolSize: 4, connectTimeoutMs, queryTimeoutMs };
+  const fresh = async () => {
     const database = `meerkat_test_${randomBytes(8).toString("hex")}`;
     await kind.admin(access, [kind.create(database)]);
     return {
-      settings: { driver: kind.driver, database, poolSize: 4, connectTimeoutMs, queryTimeoutMs, ...access },
+      settings: { ...settings, ...access, database },
       cutConnections: () => kind.cut(access, database),
       drop: () => kind.admin(access, [kind.drop(database)]),
     };
+  };
+  return testDatabase(kind.dialect, kind.title, undefined, fresh, {
+    startable: kind.installed(),
+    async startWithTls(pem) {
+      const started = await kind.start(pem);
+      if (typeof started === "string") throw new Error(started);
+      await kind.admin(started, [kind.create("meerkat")]);
+      return { ...settings, ...started, database: "meerkat" };
+    },
   });
 }
 
@@ -239,16 +267,20 @@ const postgresKind: ServerKind = {
     });
     return count;
   },
-  async start() {
+  installed: () => newestPostgres() !== undefined,
+  async start(pem) {
     const folder = newestPostgres();
     if (folder === undefined) return "no PostgreSQL runs here and none is installed";
     const user = isRoot ? firstUser(["postgres", "nobody"]) : me;
     const data = mkdtempSync(join(tmpdir(), "meerkat-postgres-"));
     const port = await freePort();
+    const tls =
+      pem === undefined ? "" : ` -c ssl=on -c ssl_cert_file="${data}/cert.pem" -c ssl_key_file="${data}/key.pem"`;
     const script = [
       `"${folder}/initdb" -D "${data}/data" -A trust -U postgres -E UTF8 --no-locale --no-sync >"${data}/initdb.log" 2>&1`,
-      `exec "${folder}/postgres" -D "${data}/data" -p ${port} -h 127.0.0.1 -k "${data}" -c fsync=off -c max_connections=200 >"${data}/server.log" 2>&1`,
+      `exec "${folder}/postgres" -D "${data}/data" -p ${port} -h 127.0.0.1 -k "${data}" -c fsync=off -c max_connections=200${tls} >"${data}/server.log" 2>&1`,
     ].join(" && ");
+    writePem(data, pem);
     return startServer(postgresKind, data, user, script, {
       host: "127.0.0.1",
       port,
@@ -286,17 +318,19 @@ const mysqlKind: ServerKind = {
     });
     return count;
   },
-  async start() {
-    const server = ["/usr/sbin/mariadbd", "/usr/local/sbin/mariadbd", "/usr/bin/mariadbd"].find(existsSync);
-    const install = ["/usr/bin/mariadb-install-db", "/usr/local/bin/mariadb-install-db"].find(existsSync);
+  installed: () => mariadb().server !== undefined && mariadb().install !== undefined,
+  async start(pem) {
+    const { server, install } = mariadb();
     if (server === undefined || install === undefined) return "no MariaDB runs here and none is installed";
     const user = isRoot ? firstUser(["mysql", "nobody"]) : me;
     const data = mkdtempSync(join(tmpdir(), "meerkat-mariadb-"));
     const port = await freePort();
+    const tls = pem === undefined ? "" : ` --ssl-cert="${data}/cert.pem" --ssl-key="${data}/key.pem"`;
     const script = [
       `"${install}" --no-defaults --datadir="${data}/data" --auth-root-authentication-method=normal --skip-test-db >"${data}/install.log" 2>&1`,
-      `exec "${server}" --no-defaults --datadir="${data}/data" --port=${port} --bind-address=127.0.0.1 --socket="${data}/socket" --pid-file="${data}/pid" --innodb-flush-log-at-trx-commit=0 >"${data}/server.log" 2>&1`,
+      `exec "${server}" --no-defaults --datadir="${data}/data" --port=${port} --bind-address=127.0.0.1 --socket="${data}/socket" --pid-file="${data}/pid" --innodb-flush-log-at-trx-commit=0${tls} >"${data}/server.log" 2>&1`,
     ].join(" && ");
+    writePem(data, pem);
     return startServer(mysqlKind, data, user, script, { host: "127.0.0.1", port, username: "root", password: "" });
   },
 };
@@ -336,7 +370,7 @@ async function startServer(
   access: ServerAccess,
 ): Promise<ServerAccess | string> {
   const drop = !isRoot ? [] : ["setpriv", `--reuid=${user}`, `--regid=${groupOf(user)}`, "--clear-groups"];
-  if (isRoot) spawnSync("chown", [user, folder]);
+  if (isRoot) spawnSync("chown", ["-R", user, folder]);
   chmodSync(folder, 0o700);
   const watch = `"$@" & server=$!; cat >/dev/null; kill -9 $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "${folder}"`;
   const keeper = spawn("sh", ["-c", watch, "sh", ...drop, "sh", "-c", script], {
@@ -362,6 +396,12 @@ async function startServer(
   }
 }
 
+function writePem(folder: string, pem: ServerPem | undefined): void {
+  if (pem === undefined) return;
+  writeFileSync(join(folder, "cert.pem"), pem.certificate);
+  writeFileSync(join(folder, "key.pem"), pem.key, { mode: 0o600 });
+}
+
 function lastLogLine(folder: string): string | undefined {
   const logs = readdirSync(folder).filter((name) => name.endsWith(".log"));
   const lines = logs.flatMap((name) => readFileSync(join(folder, name), "utf8").trimEnd().split("\n"));
@@ -372,6 +412,13 @@ function newestPostgres(): string | undefined {
   const versions = existsSync("/usr/lib/postgresql") ? readdirSync("/usr/lib/postgresql") : [];
   versions.sort((a, b) => Number(b) - Number(a));
   return versions.map((version) => `/usr/lib/postgresql/${version}/bin`).find((bin) => existsSync(`${bin}/initdb`));
+}
+
+function mariadb(): { server: string | undefined; install: string | undefined } {
+  return {
+    server: ["/usr/sbin/mariadbd", "/usr/local/sbin/mariadbd", "/usr/bin/mariadbd"].find(existsSync),
+    install: ["/usr/bin/mariadb-install-db", "/usr/local/bin/mariadb-install-db"].find(existsSync),
+  };
 }
 
 function firstUser(names: readonly string[]): string {
