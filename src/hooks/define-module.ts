@@ -13,7 +13,7 @@ import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { Effect, MaybePromise } from "./effect.ts";
-import type { Questions, Registrar } from "./points.ts";
+import type { Questions, Registrar, Stranger } from "./points.ts";
 
 export interface XepSupport {
   readonly number: number;
@@ -78,9 +78,9 @@ export interface ModuleDefinition<Spec extends OptionSpec = OptionSpec> {
   readonly options: Spec;
   readonly features?: Discovery;
   /** Elements of `<stream:features/>` after authentication. */
-  readonly streamFeatures?: (options: OptionsOf<Spec>) => Xml | undefined;
+  streamFeatures?(options: OptionsOf<Spec>): Xml | undefined;
   /** Elements of `<stream:features/>` before authentication. */
-  readonly strangerFeatures?: (options: OptionsOf<Spec>) => Xml | undefined;
+  strangerFeatures?(options: OptionsOf<Spec>, stranger: Stranger): Xml | undefined;
   readonly migrations?: readonly Migration[];
   /** Other modules that must be configured too. */
   readonly requires?: readonly string[];

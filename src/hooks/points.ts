@@ -3,6 +3,7 @@
  * cares about; it never calls another module. Within one point, handlers run in the order of `modules/catalogue.ts`.
  */
 import type { Session } from "../session/session.ts";
+import type { DiscoInfo } from "../stanza/disco-info.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
 import type { Element } from "../xml/element.ts";
@@ -107,7 +108,11 @@ export interface Questions {
   accountFeatures(account: Jid): MaybePromise<readonly string[] | undefined>;
   /** SHA-1 (hex) of the account's avatar; "" when it has none. */
   avatarHash(account: Jid): MaybePromise<string | undefined>;
-  /** disco#info of a client's resource, as XEP-0115 or 0390 told us. */
+  /** What the host says of itself (XEP-0030); the same object until its modules change. */
+  serverInfo(): DiscoInfo | undefined;
+  /** What the host says of one of its nodes. */
+  serverNode(node: string): DiscoInfo | undefined;
+  /** Features of a client's resource, as XEP-0115 or 0390 told us; undefined when it has told nothing we could check. */
   clientFeatures(session: Session): MaybePromise<readonly string[] | undefined>;
   /** A session's stanzas that its client has never acknowledged, to be delivered another way. */
   unacknowledged(session: Session, stanzas: readonly Stanza[]): MaybePromise<true | undefined>;
@@ -156,6 +161,8 @@ export interface Registrar {
   nonza(namespace: string, name: string, handler: NonzaHandler): void;
   answer<Name extends keyof Questions>(question: Name, handler: Questions[Name]): void;
   inline(feature: InlineFeature): void;
+  /** An element of `<stream:features/>` after authentication that only the host at hand knows; asked each time. */
+  streamFeature(element: () => Xml | undefined): void;
   /** Offers a service to the rest of the house; a second one of the same name is an error at start. */
   provide<Name extends keyof Services>(name: Name, service: Services[Name]): void;
 }

@@ -1,5 +1,6 @@
 /** What the modules of one host have registered, indexed so that a stanza nobody cares about costs one array lookup. */
 import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
+import type { Xml } from "../xml/xml.ts";
 import type { MaybePromise, Outcome } from "./effect.ts";
 import type {
   AccountEventName,
@@ -44,6 +45,7 @@ export class Registry implements Registrar {
   };
   readonly accounts: { readonly [Name in AccountEventName]: AccountHandlers[Name][] } = { registered: [], removed: [] };
   readonly inlineFeatures: InlineFeature[] = [];
+  readonly streamFeatures: (() => Xml | undefined)[] = [];
   readonly #iqs = new Map<string, IqHandler>();
   readonly #strangerIqs = new Map<string, StrangerIqHandler>();
   readonly #nonzas = new Map<string, NonzaHandler>();
@@ -85,6 +87,10 @@ export class Registry implements Registrar {
 
   inline(feature: InlineFeature): void {
     this.inlineFeatures.push(feature);
+  }
+
+  streamFeature(element: () => Xml | undefined): void {
+    this.streamFeatures.push(element);
   }
 
   provide<Name extends keyof Services>(name: Name, service: Services[Name]): void {

@@ -23,8 +23,9 @@ export function featuresBeforeLogin(stream: C2sStream, host: Host): string {
       features += `<authentication xmlns='${ns.sasl2}'>${list}${inlineFeatures(stream, host)}</authentication>`;
     }
   }
+  const stranger = { remoteAddress: stream.remoteAddress, secure: stream.secure };
   for (const { definition, options } of host.installed)
-    features += definition.strangerFeatures?.(options as never)?.text ?? "";
+    features += definition.strangerFeatures?.(options as never, stranger)?.text ?? "";
   return features;
 }
 
@@ -56,5 +57,6 @@ export function featuresAfterLogin(stream: C2sStream, host: Host): string {
   if (host.moduleOptions("mod_stream_management") !== undefined) features += `<sm xmlns='${ns.sm}'/>`;
   for (const { definition, options } of host.installed)
     features += definition.streamFeatures?.(options as never)?.text ?? "";
+  for (const element of host.registry.streamFeatures) features += element()?.text ?? "";
   return features;
 }

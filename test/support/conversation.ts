@@ -3,7 +3,8 @@
  * What a session would write to its client is kept, and asked for by `receives`.
  */
 import { expect } from "bun:test";
-import { nameInCode, type OptionSpec, toMs } from "../../src/config/option.ts";
+import { AccessRules } from "../../src/config/access.ts";
+import { nameInCode, type Option, type OptionSpec, toMs } from "../../src/config/option.ts";
 import type { InstalledModule, ModuleContext, ModuleDefinition } from "../../src/hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../../src/hooks/effect.ts";
 import type { Questions, SessionEnd } from "../../src/hooks/points.ts";
@@ -46,7 +47,7 @@ export interface ConversationOptions {
   /** Accounts of localhost (local parts); by default alice, bob, carol. */
   accounts?: readonly string[];
   /** Values of access rules by name. */
-  access?: Readonly<Record<string, unknown>>;
+  access?: Readonly<Record<string, string | number>>;
   /** Answers of modules that are not there. */
   answers?: Partial<Questions>;
 }
@@ -110,7 +111,7 @@ export class Conversation {
       clock: this.clock,
       random: random as never,
       log,
-      access: fakeAccess(given.access ?? {}) as never,
+      access: accessRules(given.access ?? {}),
       installed: host.installed,
       sessionsOf: (account) => router.sessions.of(account.bare),
       allSessions: () => router.sessions.all(),
@@ -177,6 +178,7 @@ export class Person {
   readonly #talk: Conversation;
   #inbox: string[] = [];
   closedWith: string | undefined = undefined;
+  #whenAcknowledged: (() => void)[] = [];
 
   constructor(talk: Conversation, jid: Jid, serial: number) {
     this.#talk = talk;
@@ -195,6 +197,20 @@ export class Person {
       write: (session, stanza) => session.link?.send(stanza),
       secure: (stored) => void this.secured.push(stored),
     };
+  }
+
+  /** From now on this client acknowledges what it receives (XEP-0198), when the test says `acknowledges`. */
+  managed(): this {
+    this.session.outlet = {
+      ...this.session.outlet!,
+      afterAcknowledged: (run) => void this.#whenAcknowledged.push(run),
+    };
+    return this;
+  }
+
+  async acknowledges(): Promise<void> {
+    for (const run of this.#whenAcknowledged.splice(0)) run();
+    await this.#talk.settle();
   }
 
   /** Sends one element of the stream: a stanza, or something else a module takes. */
@@ -262,19 +278,27 @@ function wildcards(wanted: Element, seen: Element): void {
 
 function optionsInCode(spec: OptionSpec, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const options: Record<string, unknown> = {};
-  for (const name in spec) {
-    const declared = spec[name]! as { kind: "duration"; default?: number; unit: "s" };
-    const value = name in given ? given[name] : declared.default;
-    options[nameInCode(name, declared.kind)] =
-      declared.kind === "duration" && typeof value === "number" ? toMs(value, declared.unit) : value;
-  }
+  for (const name in spec) options[nameInCode(name, spec[name]!.kind)] = valueInCode(spec[name]!, given[name]);
   return options;
 }
 
-function fakeAccess(values: Readonly<Record<string, unknown>>) {
-  return {
-    value: (rule: string) => values[rule],
-    number: (rule: string) => (typeof values[rule] === "number" ? values[rule] : undefined),
-    allows: (rule: string) => values[rule] === "allow",
-  };
+function valueInCode(declared: Option, given: unknown): unknown {
+  const value = given ?? ("default" in declared ? declared.default : undefined);
+  switch (declared.kind) {
+    case "duration":
+      return typeof value === "number" ? toMs(value, declared.unit) : value;
+    case "list":
+      return ((value ?? []) as unknown[]).map((item) => valueInCode(declared.item, item));
+    case "table":
+      if (value === undefined && declared.optional) return undefined;
+      return optionsInCode(declared.shape, (value ?? {}) as Record<string, unknown>);
+    default:
+      return value;
+  }
+}
+
+/** Rules that give everybody the same value. */
+function accessRules(values: Readonly<Record<string, string | number>>): AccessRules {
+  const rules = Object.entries(values).map(([name, value]) => [name, [{ acl: "all", value }]] as const);
+  return new AccessRules(domain, new Set([domain]), new Map(), new Map(rules));
 }
