@@ -6,14 +6,16 @@ import { integer, key } from "./columns.ts";
 import { StoreOverloaded } from "./errors.ts";
 import { GroupCommit, type GroupCommitOptions, planWrites, type Write } from "./group-commit.ts";
 import { migrate } from "./migrations.ts";
+import type { OnConflict } from "./rows.ts";
+import type { Schema } from "./schema.ts";
 import { openStore } from "./store.ts";
 
 const up = { key: ["a"], update: "all" as const };
-const insert = (
-  table: string,
-  a: number,
-  onConflict?: Write extends infer W ? (W extends { onConflict?: infer C } ? C : never) : never,
-): Write => (onConflict === undefined ? { table, row: { a, b: 0 } } : { table, row: { a, b: 0 }, onConflict });
+const insert = (table: string, a: number, onConflict: OnConflict = "fail"): Write => ({
+  table,
+  row: { a, b: 0 },
+  onConflict,
+});
 
 describe("the plan of a batch", () => {
   const outline = (writes: Write[]) =>
@@ -50,8 +52,7 @@ describe("the queue", () => {
     const store = await openStore({ driver: "sqlite", path: ":memory:" }, { clock, log: { info() {}, warn() {} } });
     const migration = {
       name: "x/1-create",
-      up: (schema: Parameters<Parameters<typeof migrate>[1][number]["up"]>[0]) =>
-        schema.createTable("x", { columns: { a: integer(), b: key() }, primaryKey: ["a"] }),
+      up: (schema: Schema) => schema.createTable("x", { columns: { a: integer(), b: key() }, primaryKey: ["a"] }),
     };
     await migrate(store, [migration], { clock });
     const batches: number[] = [];
@@ -65,11 +66,11 @@ describe("the queue", () => {
   test("the first write waits its 5 ms for company, and no longer", () =>
     withGroup({}, async (group, clock, batches, stored) => {
       const writes = [group.add(row(1))];
-      await clock.advance(3);
+      await clock.pass(3);
       writes.push(group.add(row(2)));
-      await clock.advance(1);
+      await clock.pass(1);
       expect(await stored()).toBe(0);
-      await clock.advance(1);
+      await clock.pass(1);
       await Promise.all(writes);
       expect(batches).toEqual([2]);
       expect(clock.pending).toBe(0);
@@ -97,7 +98,7 @@ describe("the queue", () => {
       expect(refused).toBeInstanceOf(StoreOverloaded);
       await settle();
       expect(drained).toBe(false);
-      await clock.advance(5);
+      await clock.pass(5);
       await Promise.all(writes);
       expect(drained).toBe(true);
       expect(group.full).toBe(false);
@@ -109,7 +110,7 @@ describe("the queue", () => {
       const writes = [group.add(row(1, "z".repeat(200))), group.add({ run: async () => {}, chars: 600 })];
       expect(group.full).toBe(true);
       expect(await group.add(row(3, "z".repeat(200))).catch((error: unknown) => error)).toBeInstanceOf(StoreOverloaded);
-      await clock.advance(5);
+      await clock.pass(5);
       await Promise.all(writes);
       expect(group.full).toBe(false);
     }));

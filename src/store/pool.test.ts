@@ -21,7 +21,14 @@ class Cardboard implements Poolable {
   }
 }
 
-function setUp(options: { size?: number; waitersMax?: number; connect?: () => Promise<Cardboard> } = {}) {
+interface Options {
+  size?: number;
+  waitersMax?: number;
+  connect?: () => Promise<Cardboard>;
+  onIdleLost?: () => void;
+}
+
+function setUp(options: Options = {}) {
   const clock = new ManualClock();
   const made: Cardboard[] = [];
   const connect =
@@ -32,7 +39,11 @@ function setUp(options: { size?: number; waitersMax?: number; connect?: () => Pr
       return connection;
     });
   const { size = 2, waitersMax = 100 } = options;
-  return { clock, made, pool: new Pool({ clock, connect, size, waitMs: 100, waitersMax }) };
+  return {
+    clock,
+    made,
+    pool: new Pool({ clock, connect, size, waitMs: 100, waitersMax, onIdleLost: options.onIdleLost }),
+  };
 }
 
 const thrown = (promise: Promise<unknown>) =>
@@ -59,7 +70,11 @@ test("who finds none free waits in line", async () => {
   const { pool, clock } = setUp({ size: 1 });
   const connection = await pool.acquire();
   const order: number[] = [];
-  const waits = [1, 2].map((number) => pool.acquire().then((got) => (order.push(number), got)));
+  const waits = [1, 2].map(async (number) => {
+    const got = await pool.acquire();
+    order.push(number);
+    return got;
+  });
   await settle();
   expect(pool.stats.waiting).toBe(2);
   pool.release(connection);
@@ -75,7 +90,7 @@ test("waiting ends, and later connections go to later callers", async () => {
   const { pool, clock } = setUp({ size: 1 });
   const connection = await pool.acquire();
   const late = thrown(pool.acquire());
-  await clock.advance(100);
+  await clock.pass(100);
   expect(await late).toBeInstanceOf(StoreUnavailable);
   pool.release(connection);
   expect(await pool.acquire()).toBe(connection);
@@ -89,7 +104,8 @@ test("too many waiting is refused at once", async () => {
 });
 
 test("broken connections are not handed out, and make room", async () => {
-  const { pool, made } = setUp({ size: 1 });
+  let lost = 0;
+  const { pool, made } = setUp({ size: 1, onIdleLost: () => (lost += 1) });
   const first = await pool.acquire();
   const waiting = pool.acquire();
   first.break();
@@ -97,7 +113,9 @@ test("broken connections are not handed out, and make room", async () => {
   const second = await waiting;
   expect(second).not.toBe(first);
   pool.release(second);
+  expect(lost).toBe(0);
   second.break(); // while idle
+  expect(lost).toBe(1);
   expect(pool.stats.idle).toBe(0);
   expect(await pool.acquire()).not.toBe(second);
   expect(made).toHaveLength(3);
@@ -137,10 +155,10 @@ test("closing waits for those in use, then takes them away", async () => {
   void closed.then(() => {
     done = true;
   });
-  await clock.advance(999);
+  await clock.pass(999);
   expect(first.ended).toBe(true);
   expect(done).toBe(false);
-  await clock.advance(1);
+  await clock.pass(1);
   expect(done).toBe(true);
   expect(second.broken).toBe(true);
   expect(await thrown(pool.acquire())).toBeInstanceOf(StoreUnavailable);

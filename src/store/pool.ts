@@ -25,6 +25,8 @@ export interface PoolOptions<C extends Poolable> {
   waitMs: number;
   /** Most callers waiting at once. */
   waitersMax: number;
+  /** Told when a connection broke that nobody used: perhaps the server went away. */
+  onIdleLost?: () => void;
 }
 
 interface Waiter<C> {
@@ -168,7 +170,9 @@ export class Pool<C extends Poolable> {
 
   #forget(connection: C): void {
     const index = this.#idle.indexOf(connection);
-    if (index >= 0) this.#idle.splice(index, 1);
+    if (index < 0) return;
+    this.#idle.splice(index, 1);
+    this.#options.onIdleLost?.();
   }
 }
 

@@ -64,6 +64,7 @@ class ServerEngine implements Engine {
       size: settings.poolSize,
       waitMs: settings.connectTimeoutMs,
       waitersMax: settings.poolSize * waitersPerConnection,
+      onIdleLost: () => this.#health.suspect(),
     });
     const acquire = () => this.#acquire();
     const release = (connection: ServerConnection) => this.#pool.release(connection);

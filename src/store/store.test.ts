@@ -1,15 +1,7 @@
 /** The small parts of the store: definitions that are refused, errors that are named, retries that end. */
 
 import { describe, expect, test } from "bun:test";
-import {
-  createQueryId,
-  DummyDriver,
-  Kysely,
-  SqliteAdapter,
-  SqliteIntrospector,
-  SqliteQueryCompiler,
-  sql,
-} from "kysely";
+import { DummyDriver, Kysely, SqliteAdapter, SqliteIntrospector, SqliteQueryCompiler, sql } from "kysely";
 import { ManualClock, settle } from "../../test/support/manual-clock.ts";
 import { bindAll, exactInteger } from "./bind.ts";
 import { autoId, key, sqlType, text } from "./columns.ts";
@@ -153,21 +145,16 @@ test("queries are named by verb and table", () => {
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
   });
-  const names = [
-    db.selectFrom("users").selectAll(),
-    db.selectFrom("users as u").selectAll(),
-    db.insertInto("users").values({ name: "x" }),
-    db.updateTable("users").set({ name: "x" }),
-    db.deleteFrom("users"),
-    db.schema.createTable("users").addColumn("name", "text"),
-    sql`select secret`,
-  ].map((query) =>
-    queryName(
-      "compile" in query && query.compile.length === 0
-        ? query.compile(db).query
-        : sql`x`.toOperationNode(createQueryId() as never),
-    ),
-  );
+  const queries = [
+    db.selectFrom("users").selectAll().compile(),
+    db.selectFrom("users as u").selectAll().compile(),
+    db.insertInto("users").values({ name: "x" }).compile(),
+    db.updateTable("users").set({ name: "x" }).compile(),
+    db.deleteFrom("users").compile(),
+    db.schema.createTable("users").addColumn("name", "text").compile(),
+    sql`select secret`.compile(db),
+  ];
+  const names = queries.map((compiled) => queryName(compiled.query));
   expect(names).toEqual([
     "select users",
     "select users",
@@ -192,7 +179,7 @@ describe("retries", () => {
       },
       { clock, delayMinMs: 100, delayMaxMs: 500, onFailure: (_error, _attempt, ms) => pauses.push(ms) },
     );
-    await clock.advance(100 + 200 + 400 + 500 + 500);
+    await clock.pass(100 + 200 + 400 + 500 + 500);
     expect(await result).toBe("here");
     expect(pauses).toEqual([100, 200, 400, 500, 500]);
   });
@@ -203,7 +190,7 @@ describe("retries", () => {
     };
     const failure = (promise: Promise<unknown>) => promise.catch((error: Error) => error.message);
     const limited = failure(retryWithBackoff(failing, { clock, attemptsMax: 2 }));
-    await clock.advance(250);
+    await clock.pass(250);
     expect(await limited).toBe("no");
     expect(await failure(retryWithBackoff(failing, { clock, retriable: () => false }))).toBe("no");
     const stop = new AbortController();

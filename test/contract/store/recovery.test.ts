@@ -128,9 +128,7 @@ await eachDatabase(describe, (database) => {
       const store = await openTestStore({ ...(fresh.settings as ServerSettings), ...proxy.address }, { log });
       await sql`select 1`.execute(store.db);
       await proxy.goAway();
-      const first = await ends(sql`select 1`.execute(store.db));
-      expect(first).toBeInstanceOf(StoreUnavailable);
-      await eventually(() => Promise.resolve(!store.ready || undefined));
+      await eventually(() => Promise.resolve(!store.ready || undefined)); // noticed without any query
       const started = performance.now();
       for (let round = 0; round < 100; round++) {
         expect(await ends(sql`select 1`.execute(store.db))).toMatchObject({
