@@ -66,11 +66,11 @@ describe("the queue", () => {
   test("the first write waits its 5 ms for company, and no longer", () =>
     withGroup({}, async (group, clock, batches, stored) => {
       const writes = [group.add(row(1))];
-      await clock.pass(3);
+      await clock.advance(3);
       writes.push(group.add(row(2)));
-      await clock.pass(1);
+      await clock.advance(1);
       expect(await stored()).toBe(0);
-      await clock.pass(1);
+      await clock.advance(1);
       await Promise.all(writes);
       expect(batches).toEqual([2]);
       expect(clock.pending).toBe(0);
@@ -98,7 +98,7 @@ describe("the queue", () => {
       expect(refused).toBeInstanceOf(StoreOverloaded);
       await settle();
       expect(drained).toBe(false);
-      await clock.pass(5);
+      await clock.advance(5);
       await Promise.all(writes);
       expect(drained).toBe(true);
       expect(group.full).toBe(false);
@@ -110,7 +110,7 @@ describe("the queue", () => {
       const writes = [group.add(row(1, "z".repeat(200))), group.add({ run: async () => {}, chars: 600 })];
       expect(group.full).toBe(true);
       expect(await group.add(row(3, "z".repeat(200))).catch((error: unknown) => error)).toBeInstanceOf(StoreOverloaded);
-      await clock.pass(5);
+      await clock.advance(5);
       await Promise.all(writes);
       expect(group.full).toBe(false);
     }));

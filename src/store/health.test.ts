@@ -40,11 +40,11 @@ test("a server that is away is told at once, probed ever more rarely, and welcom
   expect(() => health.check()).toThrow(StoreUnavailable);
   expect(changes).toEqual([[false, "connection refused"]]);
   health.suspect(); // changes nothing: a probe is due anyway
-  await clock.pass(10_000);
+  await clock.advance(10_000);
   // At 0, 100, 300, 700, 1500, 3100, then every two seconds.
   expect(state.probes).toBe(9);
   state.up = true;
-  await clock.pass(2_000);
+  await clock.advance(2_000);
   expect(health.ready).toBe(true);
   health.check();
   expect(changes).toEqual([
@@ -60,7 +60,7 @@ test("after closing nothing is probed and everything refused", async () => {
   health.suspect();
   await settle();
   health.close();
-  await clock.pass(10_000);
+  await clock.advance(10_000);
   expect(state.probes).toBe(1);
   expect(health.ready).toBe(false);
   expect(() => health.check()).toThrow("closed");

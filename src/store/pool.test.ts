@@ -90,7 +90,7 @@ test("waiting ends, and later connections go to later callers", async () => {
   const { pool, clock } = setUp({ size: 1 });
   const connection = await pool.acquire();
   const late = thrown(pool.acquire());
-  await clock.pass(100);
+  await clock.advance(100);
   expect(await late).toBeInstanceOf(StoreUnavailable);
   pool.release(connection);
   expect(await pool.acquire()).toBe(connection);
@@ -155,10 +155,10 @@ test("closing waits for those in use, then takes them away", async () => {
   void closed.then(() => {
     done = true;
   });
-  await clock.pass(999);
+  await clock.advance(999);
   expect(first.ended).toBe(true);
   expect(done).toBe(false);
-  await clock.pass(1);
+  await clock.advance(1);
   expect(done).toBe(true);
   expect(second.broken).toBe(true);
   expect(await thrown(pool.acquire())).toBeInstanceOf(StoreUnavailable);

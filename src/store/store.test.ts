@@ -179,7 +179,7 @@ describe("retries", () => {
       },
       { clock, delayMinMs: 100, delayMaxMs: 500, onFailure: (_error, _attempt, ms) => pauses.push(ms) },
     );
-    await clock.pass(100 + 200 + 400 + 500 + 500);
+    await clock.advance(100 + 200 + 400 + 500 + 500);
     expect(await result).toBe("here");
     expect(pauses).toEqual([100, 200, 400, 500, 500]);
   });
@@ -190,7 +190,7 @@ describe("retries", () => {
     };
     const failure = (promise: Promise<unknown>) => promise.catch((error: Error) => error.message);
     const limited = failure(retryWithBackoff(failing, { clock, attemptsMax: 2 }));
-    await clock.pass(250);
+    await clock.advance(250);
     expect(await limited).toBe("no");
     expect(await failure(retryWithBackoff(failing, { clock, retriable: () => false }))).toBe("no");
     const stop = new AbortController();

@@ -1,13 +1,37 @@
 /** Simulated time for code whose timers wait for promises: between two milliseconds everything that can settle does. */
 
 import { SimClock } from "../../src/runtime/sim/clock.ts";
+import type { Clock, Timer } from "../../src/util/clock.ts";
 
-export class ManualClock extends SimClock {
+export class ManualClock implements Clock {
+  readonly #clock = new SimClock();
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  after(ms: number, run: () => void): Timer {
+    return this.#clock.after(ms, run);
+  }
+
+  every(ms: number, run: () => void): Timer {
+    return this.#clock.every(ms, run);
+  }
+
+  /** How many timers wait. */
+  get pending(): number {
+    return this.#clock.pending;
+  }
+
   /** Lets `ms` whole milliseconds pass, one by one. */
-  async pass(ms: number): Promise<void> {
+  async advance(ms: number): Promise<void> {
     await settle();
     for (let passed = 0; passed < ms; passed++) {
-      this.advance(1);
+      this.#clock.advance(1);
       await settle();
     }
   }
