@@ -163,6 +163,11 @@ export class Conversation {
     await this.settle();
   }
 
+  /** What was logged as an error so far; a conversation with errors that nobody asked for fails at its end. */
+  takeFailures(): string[] {
+    return failures.splice(0).map(({ message }) => message);
+  }
+
   async stop(): Promise<void> {
     for (const stop of this.#stops) await stop();
     await this.writes.close();
