@@ -1,26 +1,41 @@
-/** Simulated time: it passes only when a test says so, and timers run in the order in which they are due. */
+/** A clock that stands still until told to advance: time of tests and of the cluster simulator. */
 import type { Clock, Timer } from "../../util/clock.ts";
 
-interface Scheduled {
+class SimTimer implements Timer {
   at: number;
   readonly order: number;
-  readonly everyMs: number | undefined;
-  readonly run: () => void;
+  readonly everyMs: number;
+  run: (() => void) | undefined;
+
+  constructor(at: number, order: number, everyMs: number, run: () => void) {
+    this.at = at;
+    this.order = order;
+    this.everyMs = everyMs;
+    this.run = run;
+  }
+
+  cancel(): void {
+    this.run = undefined;
+  }
 }
 
-export class SimClock implements Clock {
-  #now: number;
-  #elapsed = 0;
-  #order = 0;
-  readonly #scheduled = new Set<Scheduled>();
+/** The instant a simulated clock starts at, unless told otherwise: 2024-01-01T00:00:00Z. */
+export const simulatedStart = 1_704_067_200_000;
 
-  /** `startedAt`: wall-clock time at the start, milliseconds since the epoch. */
-  constructor(startedAt = Date.UTC(2026, 0, 1)) {
-    this.#now = startedAt;
+/** Timers run in order of their time; those of one instant in the order they were made. */
+export class SimClock implements Clock {
+  readonly #start: number;
+  #elapsed = 0;
+  #made = 0;
+  /** A binary heap by (at, order). */
+  readonly #heap: SimTimer[] = [];
+
+  constructor(start: number = simulatedStart) {
+    this.#start = start;
   }
 
   now(): number {
-    return this.#now;
+    return this.#start + this.#elapsed;
   }
 
   monotonic(): number {
@@ -28,47 +43,92 @@ export class SimClock implements Clock {
   }
 
   after(ms: number, run: () => void): Timer {
-    return this.#schedule(ms, undefined, run);
+    return this.#add(new SimTimer(this.#elapsed + Math.max(ms, 0), this.#made++, 0, run));
   }
 
   every(ms: number, run: () => void): Timer {
-    return this.#schedule(ms, ms, run);
+    const every = Math.max(ms, 1);
+    return this.#add(new SimTimer(this.#elapsed + every, this.#made++, every, run));
   }
 
-  #schedule(ms: number, everyMs: number | undefined, run: () => void): Timer {
-    const entry: Scheduled = { at: this.#elapsed + Math.max(0, ms), order: this.#order++, everyMs, run };
-    this.#scheduled.add(entry);
-    return { cancel: () => this.#scheduled.delete(entry) };
+  /** Milliseconds until the next timer; undefined when there is none. */
+  get untilNext(): number | undefined {
+    const next = this.#peek();
+    return next === undefined ? undefined : next.at - this.#elapsed;
   }
 
-  /** Timers that are waiting. */
-  get pending(): number {
-    return this.#scheduled.size;
-  }
-
-  /** Lets this many milliseconds pass, running every timer that falls due, each at its own time. */
+  /** Lets `ms` pass, and runs every timer that falls due, also those made on the way. What a timer throws is thrown. */
   advance(ms: number): void {
-    const end = this.#elapsed + ms;
-    for (;;) {
-      let next: Scheduled | undefined;
-      for (const entry of this.#scheduled) {
-        if (entry.at > end) continue;
-        if (next === undefined || entry.at < next.at || (entry.at === next.at && entry.order < next.order))
-          next = entry;
-      }
-      if (next === undefined) break;
-      this.#now += next.at - this.#elapsed;
-      this.#elapsed = next.at;
-      if (next.everyMs === undefined) this.#scheduled.delete(next);
-      else next.at += next.everyMs;
-      next.run();
+    const target = this.#elapsed + ms;
+    while (this.#runNext(target)) {
+      // each call runs one timer
     }
-    this.#now += end - this.#elapsed;
-    this.#elapsed = end;
+    this.#elapsed = Math.max(this.#elapsed, target);
   }
 
-  /** The wall clock jumps; durations are not touched. */
-  jump(ms: number): void {
-    this.#now += ms;
+  /** As `advance`, and lets promises and immediate work settle before, between and after the timers. */
+  async advanceSettling(ms: number): Promise<void> {
+    const target = this.#elapsed + ms;
+    await settle();
+    while (this.#runNext(target)) await settle();
+    this.#elapsed = Math.max(this.#elapsed, target);
   }
+
+  #runNext(target: number): boolean {
+    const timer = this.#peek();
+    if (timer === undefined || timer.at > target) return false;
+    this.#pop();
+    this.#elapsed = Math.max(this.#elapsed, timer.at);
+    const run = timer.run!;
+    if (timer.everyMs > 0) {
+      timer.at += timer.everyMs;
+      this.#add(timer);
+    } else timer.run = undefined;
+    run();
+    return true;
+  }
+
+  #peek(): SimTimer | undefined {
+    while (this.#heap.length > 0 && this.#heap[0]!.run === undefined) this.#pop();
+    return this.#heap[0];
+  }
+
+  #add(timer: SimTimer): SimTimer {
+    const heap = this.#heap;
+    let index = heap.length;
+    heap.push(timer);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!before(timer, heap[parent]!)) break;
+      heap[index] = heap[parent]!;
+      index = parent;
+    }
+    heap[index] = timer;
+    return timer;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = index * 2 + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
+      if (!before(heap[child]!, last)) break;
+      heap[index] = heap[child]!;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function before(a: SimTimer, b: SimTimer): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
+
+/** Once around the real event loop: all promises that can settle have settled. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

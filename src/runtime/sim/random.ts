@@ -1,29 +1,35 @@
-/** Seeded randomness: the same seed gives the same run. Never for secrets. */
+/** Randomness from a seed: the same seed gives the same run. Never for secrets. */
 import type { Randomness } from "../../util/random.ts";
 
 export class SimRandom implements Randomness {
-  #state: number;
+  #a: number;
+  #b: number;
+  #c: number;
+  #counter = 1;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
+    this.#a = seed >>> 0;
+    this.#b = Math.floor(seed / 2 ** 32) >>> 0;
+    this.#c = 0x9e3779b9;
+    for (let round = 0; round < 16; round++) this.uint32();
   }
 
-  /** The generator known as mulberry32: 32 bits of state, a full period. */
-  #word(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let word = this.#state;
-    word = Math.imul(word ^ (word >>> 15), word | 1);
-    word ^= word + Math.imul(word ^ (word >>> 7), word | 61);
-    return (word ^ (word >>> 14)) >>> 0;
+  /** 32 random bits (the "small fast counter" generator). */
+  uint32(): number {
+    const result = (this.#a + this.#b + this.#counter++) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = ((this.#c << 21) | (this.#c >>> 11)) + result;
+    return result >>> 0;
   }
 
   next(): number {
-    return this.#word() / 2 ** 32;
+    return (this.uint32() * 2 ** 21 + (this.uint32() >>> 11)) / 2 ** 53;
   }
 
   bytes(count: number): Uint8Array {
     const bytes = new Uint8Array(count);
-    for (let at = 0; at < count; at++) bytes[at] = this.#word() & 0xff;
+    for (let index = 0; index < count; index++) bytes[index] = this.uint32() >>> 24;
     return bytes;
   }
 
