@@ -277,8 +277,10 @@ describe("documents that are refused, cut anywhere", () => {
     ["a prefix that is not declared", "<p:a/>", "not-well-formed"],
     ["a prefix that is not declared inside", "<a><p:b/></a>", "not-well-formed"],
     ["an attribute's prefix that is not declared", "<a p:b='1'/>", "not-well-formed"],
+    ["a prefix after its element's end tag", "<a><b xmlns:p='u'></b><p:c/></a>", "not-well-formed"],
     ["a prefix after its element", "<a><b xmlns:p='u'/><p:c/></a>", "not-well-formed"],
     ["two colons", "<a:b:c/>", "not-well-formed"],
+    ["two colons after a prefix that is declared", "<stream:b:c/>", "not-well-formed"],
     ["a colon first", "<:a/>", "not-well-formed"],
     ["a colon last", "<stream:/>", "not-well-formed"],
     ["a digit after the colon", "<stream:1/>", "not-well-formed"],
@@ -536,6 +538,12 @@ describe("stream restart", () => {
   test("what was sent behind STARTTLS is discarded", () => {
     const trace = restarting(true, "starttls").push(Buffer.from("<s><starttls/><evil/><ev").toString()).push("<t><x/>");
     expect(trace.events).toEqual(["open s", "starttls", "open t", "x"]);
+  });
+
+  test("half a character sent behind STARTTLS is discarded as well", () => {
+    const trace = new Trace().push(Buffer.concat([Buffer.from("<s><starttls/>"), Buffer.from([0xc3])]));
+    trace.scanner.reset(true);
+    expect(trace.push("<t>").events).toEqual(["open {}s", "{}starttls", "open {}t"]);
   });
 
   test("nothing of the old document's namespaces is left", () => {

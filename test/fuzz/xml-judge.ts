@@ -11,7 +11,8 @@ export type Verdict = Element | undefined;
 /** The verdict on a document about which saxes is known to be wrong. */
 export const INCOMPARABLE = "incomparable";
 
-const LONG_REFERENCE = new RegExp(`&[^;<]{${REFERENCE_CHARS_MAX - 1}}`);
+/** In a well-formed document only padding makes a reference this long. */
+const LONG_REFERENCE = new RegExp(`&#[x0-9a-fA-F]{${REFERENCE_CHARS_MAX - 2},}`);
 
 /**
  * Judges a whole stream. Where RFC 6120 or our documentation is stricter or laxer than an XML parser, the list is:
