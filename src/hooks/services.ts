@@ -1,11 +1,21 @@
 /** What modules offer to the rest of the house, such as the admin API, by name: `host.registry.service("roster")`. */
+import type { FastToken, FastTokenLookup } from "../auth/account-lookup.ts";
 import type { Jid } from "../stanza/jid.ts";
+import type { Element } from "../xml/element.ts";
 import type { RosterEntry } from "./points.ts";
 
 /** Each service with the module that provides it; a host without that module has none. */
 export interface Services {
+  /** mod_private. */
+  privateStorage: PrivateStorageService;
+  /** mod_vcard. */
+  vcard: VcardService;
+  /** mod_extdisco. */
+  externalServices: ExternalServicesService;
   /** mod_roster. */
   roster: RosterService;
+  /** mod_fast_auth_token. */
+  fastTokens: FastTokenService;
   /** mod_offline. */
   offline: OfflineService;
   /** mod_last. */
@@ -70,4 +80,53 @@ export interface MutualContact {
   readonly account: Jid;
   readonly name?: string;
   readonly groups?: readonly string[];
+}
+
+/**
+ * XEP-0049 data of a host's accounts. Methods throw `StanzaError`: item-not-found for an account that does not exist,
+ * not-acceptable for a reserved or missing namespace, and for writes policy-violation and resource-constraint; and the
+ * errors of the store.
+ */
+export interface PrivateStorageService {
+  /** The stored XML; an empty element when there is none. */
+  get(account: Jid, name: string, namespace: string): Promise<string>;
+  set(account: Jid, element: Element): Promise<void>;
+}
+
+/**
+ * vCards (XEP-0054) of a host's accounts. Methods throw `StanzaError`: item-not-found for an account that does not
+ * exist, and for writes the conditions a client's own would meet; and the errors of the store.
+ */
+export interface VcardService {
+  /** Undefined when the account has none. */
+  get(account: Jid): Promise<Element | undefined>;
+  /** Replaces the whole vCard, and tells contacts about a new picture as when the user had changed it. */
+  set(account: Jid, vcard: Element): Promise<void>;
+}
+
+/** A service outside of XMPP, such as a TURN relay (XEP-0215), with the credentials it has just now. */
+export interface ExternalService {
+  readonly type: string;
+  readonly host: string;
+  readonly port?: number;
+  readonly transport?: string;
+  readonly username?: string;
+  readonly password?: string;
+  /** When the credentials end, milliseconds since the epoch. */
+  readonly expiresAt?: number;
+}
+
+export interface ExternalServicesService {
+  /** All services, or those of one type. */
+  list(type?: string): readonly ExternalService[];
+}
+
+/** The tokens of XEP-0484: one client installation of an account has a current one and, while it is renewed, a new one. */
+export interface FastTokenService extends FastTokenLookup {
+  /** A new token for this client; an older new one that was never used is void. `expiresAt` in milliseconds since the epoch. */
+  issue(account: Jid, userAgentId: string, mechanism: string): Promise<{ token: string; expiresAt: number }>;
+  /** The token has let its client in: it becomes the current one and its counter advances. `renew`: it expires soon. */
+  used(account: Jid, userAgentId: string, token: FastToken, count: number | undefined): Promise<{ renew: boolean }>;
+  /** The client logs out for good: its tokens are void. */
+  invalidate(account: Jid, userAgentId: string): Promise<void>;
 }
