@@ -209,7 +209,7 @@ export const option = {
   list: <I extends Option>(
     item: I,
     declared: Omit<ListOption, "kind" | "item">,
-  ): Typed<ListOption, readonly ValueOf<I>[]> => ({ kind: "list", item, ...declared }),
+  ): Typed<ListOption, readonly NonNullable<ValueOf<I>>[]> => ({ kind: "list", item, ...declared }),
 
   /** A table of options of its own; not given, it is made of their defaults. */
   table: <const S extends OptionSpec>(
@@ -227,7 +227,7 @@ export const option = {
   map: <I extends Option>(
     item: I,
     declared: Omit<MapOption, "kind" | "item">,
-  ): Typed<MapOption, ReadonlyMap<string, ValueOf<I>>> => ({ kind: "map", item, ...declared }),
+  ): Typed<MapOption, ReadonlyMap<string, NonNullable<ValueOf<I>>>> => ({ kind: "map", item, ...declared }),
 
   /** Also takes "infinity"; the default may then be `Infinity`. */
   infinityOr: <O extends IntegerOption | DurationOption>(limited: O): O => ({ ...limited, infinity: true }),

@@ -1,6 +1,6 @@
 /** From what a TOML file says to what the code sees: checks every value against its declaration and notes its origin. */
 import { guess } from "./guess.ts";
-import { nameInCode, type Option, type OptionSpec, type TableOption, toMs } from "./option.ts";
+import { nameInCode, type Option, type TableOption, toMs } from "./option.ts";
 import type { Path, Positions } from "./positions.ts";
 import { pathText } from "./positions.ts";
 
@@ -48,7 +48,7 @@ export interface Reading {
 
 /** Stands for a value that was refused, until the whole reading fails. */
 const REFUSED = undefined;
-const NOT_YET = "known to MongooseIM, not supported by Meerkat yet";
+export const NOT_YET = "known to MongooseIM, not supported by Meerkat yet";
 
 export function problem(reading: Reading, path: Path, text: string): void {
   reading.problems.push(remark(reading, path, text));
@@ -68,6 +68,7 @@ export function resolve(option: Option, raw: unknown, path: Path, reading: Readi
   switch (option.kind) {
     case "table":
       if (!isTable(raw)) return refuse(option, raw, path, reading);
+      if (option.optional) mark(reading, path, option);
       return resolveTable(option, raw, path, reading);
     case "map":
       if (!isTable(raw)) return refuse(option, raw, path, reading);
@@ -104,9 +105,12 @@ function absent(option: Option, path: Path, reading: Reading): unknown {
   }
 }
 
-/** Reads the options of one table; used for modules too, whose tables no fixed specification lists. */
+/**
+ * Reads the options of one table; used for modules too, whose tables no fixed specification lists.
+ * `others` are names that are read elsewhere.
+ */
 export function resolveTable(
-  table: Pick<TableOption, "shape" | "ignored" | "unsupported">,
+  table: Pick<TableOption, "shape" | "ignored" | "unsupported"> & { readonly others?: readonly string[] },
   raw: Readonly<Record<string, unknown>>,
   path: Path,
   reading: Reading,
@@ -123,20 +127,22 @@ export function resolveTable(
     if (ignored !== undefined) note(reading, place, `has no effect: ${ignored}`);
     else if (unsupported !== undefined)
       problem(reading, place, unsupported === "" ? NOT_YET : `${NOT_YET}: ${unsupported}`);
-    else problem(reading, place, unknownText("option", name, table.shape));
+    else problem(reading, place, unknownText("option", name, [...Object.keys(table.shape), ...(table.others ?? [])]));
   }
   return Object.freeze(result);
 }
 
-/** "unknown option; did you mean …? Allowed here: …" */
-export function unknownText(what: string, name: string, known: OptionSpec | Iterable<string>): string {
-  const names = Symbol.iterator in known ? [...(known as Iterable<string>)] : Object.keys(known);
-  return `unknown ${what};${didYouMean(name, names)} allowed here: ${names.length === 0 ? "nothing" : names.join(", ")}`;
+/** `unknown option; did you mean "port"? Allowed here: …` */
+export function unknownText(what: string, name: string, known: Iterable<string>): string {
+  return `unknown ${what}${choices(name, known)}`;
 }
 
-function didYouMean(found: string, known: Iterable<string>): string {
-  const meant = guess(found, known);
-  return meant === undefined ? "" : ` did you mean "${meant}"?`;
+/** `; did you mean "port"? Allowed here: …`, or without the guess where nothing is near. */
+export function choices(found: string, known: Iterable<string>): string {
+  const names = [...known];
+  const list = names.length === 0 ? "nothing" : names.join(", ");
+  const meant = guess(found, names);
+  return meant === undefined ? `; allowed here: ${list}` : `; did you mean "${meant}"? Allowed here: ${list}`;
 }
 
 function resolveList(
@@ -209,6 +215,7 @@ function expand(text: string, path: Path, reading: Reading): { text: string; nam
       problem(
         reading,
         path,
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: the text is about them
         'found "${" without a name and "}"; allowed: "${NAME}", "${NAME:-default}", and "$${" for the characters themselves',
       );
       bad = true;
@@ -281,7 +288,8 @@ function refusalText(option: Option, found: unknown): string {
     const reason = own(option.unsupported, found);
     if (reason !== undefined)
       return `found ${shown}: ${reason === "" ? NOT_YET : reason}; allowed: ${allowedText(option)}`;
-    return plain + (didYouMean(found, option.values) === "" ? "" : `;${didYouMean(found, option.values)}`);
+    const meant = guess(found, option.values);
+    return meant === undefined ? plain : `${plain}; did you mean "${meant}"?`;
   }
   return plain;
 }
@@ -341,7 +349,12 @@ function record(reading: Reading, path: Path, option: Option, value: unknown, or
   reading.entries.push({ path, option, value, origin });
 }
 
-function isLeaf(option: Option): boolean {
+/** Notes a table whose mere presence means something, even when all in it is default. */
+export function mark(reading: Reading, path: Path, option: Option): void {
+  record(reading, path, option, undefined, { from: "file", line: reading.positions.of(path).line });
+}
+
+export function isLeaf(option: Option): boolean {
   return option.kind !== "table" && option.kind !== "map" && option.kind !== "list";
 }
 

@@ -1,21 +1,10 @@
 /** The log: pino, as JSON lines for machines and as readable lines on a terminal. */
+
 import { type DestinationStream, type Logger, pino } from "pino";
 import pretty from "pino-pretty";
+import type { LogLevel } from "../util/log-levels.ts";
 
-/** MongooseIM's names of levels, most silent first. */
-export const LOG_LEVELS = [
-  "none",
-  "emergency",
-  "alert",
-  "critical",
-  "error",
-  "warning",
-  "notice",
-  "info",
-  "debug",
-  "all",
-] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
+export type { LogLevel };
 
 const RANKS = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60, silent: Number.POSITIVE_INFINITY };
 

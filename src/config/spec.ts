@@ -1,0 +1,550 @@
+/**
+ * Every option of the configuration file except those of modules, which declare their own. Names and defaults are
+ * MongooseIM's where it has the option.
+ */
+
+import { LOG_LEVELS } from "../util/log-levels.ts";
+import * as checks from "./checks.ts";
+import { FIXED_LIMITS, limitOptions } from "./limits.ts";
+import * as mim from "./mongooseim.ts";
+import { type OptionSpec, type OptionsOf, option } from "./option.ts";
+
+const stanzaSize = option.infinityOr(
+  option.integer({
+    default: 262_144,
+    min: FIXED_LIMITS.stanzaBytesFloor,
+    max: FIXED_LIMITS.stanzaBytesCeiling,
+    unit: "bytes",
+    doc: 'Largest stanza of a client that has logged in; a larger one closes the stream with `policy-violation`. "infinity" means the most there is, 10 MiB.',
+  }),
+);
+
+const file = (doc: string) =>
+  option.string({ doc, check: checks.isFilled, allowed: "the path of a file (relative: to this file)" });
+
+const tlsMode = option.choice({
+  values: ["tls", "starttls", "starttls_required"],
+  default: "starttls",
+  doc: "Encrypted from the first byte, or after STARTTLS, which clients may or must use.",
+});
+
+const tlsOptions = {
+  certfile: file("Certificate with its chain, PEM. Without it a self-signed one is made in the data folder."),
+  keyfile: file("Private key of the certificate, PEM; may be left out when `certfile` holds it too."),
+  password: option.string({ secret: true, doc: "Passphrase of the private key." }),
+  cacertfile: file("Authorities that are trusted instead of the system's, PEM."),
+  ciphers: option.string({
+    check: checks.isFilled,
+    doc: "Cipher suites up to TLS 1.2, as OpenSSL lists them; by default the TLS library's.",
+  }),
+  versions: option.list(
+    option.choice({
+      values: ["tlsv1.2", "tlsv1.3"],
+      doc: "A version.",
+      unsupported: { tlsv1: "it is broken", "tlsv1.1": "it is broken" },
+    }),
+    {
+      default: ["tlsv1.2", "tlsv1.3"],
+      minItems: 1,
+      distinct: true,
+      doc: "Versions of TLS that are spoken.",
+    },
+  ),
+  verify_mode: option.choice({
+    values: ["none"],
+    default: "none",
+    doc: "Whether clients are asked for certificates.",
+    unsupported: { peer: "", selfsigned_peer: "" },
+  }),
+} satisfies OptionSpec;
+
+const tlsTable = {
+  doc: "Encryption; the section's presence turns it on.",
+  ignored: mim.TLS_IGNORED,
+  unsupported: mim.TLS_UNSUPPORTED,
+};
+
+const listenerOptions = {
+  port: option.integer({ required: true, min: 0, max: 65_535, doc: "TCP port; 0 takes a free one." }),
+  ip_address: option.string({
+    check: checks.isIpAddress,
+    allowed: "an IPv4 or IPv6 address",
+    doc: 'Address to listen on; by default all of the family, "0.0.0.0" or "::" ("::" takes IPv4 too where the system lets it).',
+  }),
+  ip_version: option.integer({ min: 4, max: 6, doc: "4 or 6; by default that of `ip_address`, else 4." }),
+  proto: option.choice({ values: ["tcp"], default: "tcp", doc: "Transport." }),
+} satisfies OptionSpec;
+
+const clientOptions = {
+  shaper: option.shaper({ default: "none", doc: "Shaper that bounds the bytes a second read from one client." }),
+  access: option.access({ default: "all", doc: "Access rule that decides who may open a session." }),
+  max_stanza_size: stanzaSize,
+  state_timeout: option.duration({
+    default: 5000,
+    min: 100,
+    max: 3_600_000,
+    unit: "ms",
+    doc: "How long a client may take for each step until its session is open.",
+  }),
+  backwards_compatible_session: option.boolean({
+    default: true,
+    doc: "Offer the session of RFC 3921 too, as optional.",
+  }),
+  allowed_auth_methods: option.list(
+    option.choice({ values: ["internal", "rdbms"], doc: "A method.", unsupported: mim.AUTH_METHODS_UNSUPPORTED }),
+    { distinct: true, doc: "Methods of `auth.methods` that this listener takes; empty means all." },
+  ),
+} satisfies OptionSpec;
+
+const c2s = option.table(
+  {
+    ...listenerOptions,
+    ...clientOptions,
+    max_connections: option.infinityOr(
+      option.integer({
+        default: Number.POSITIVE_INFINITY,
+        min: 1,
+        unit: "connections",
+        doc: "Most connections of this listener; further ones are closed at once.",
+      }),
+    ),
+    backlog: option.integer({
+      default: 1024,
+      min: 0,
+      max: 65_535,
+      unit: "connections",
+      doc: "Connections the system holds until they are accepted; a hint, bounded by the system.",
+    }),
+    reuse_port: option.boolean({ default: false, doc: "Let several processes listen on this port (SO_REUSEPORT)." }),
+    proxy_protocol: option.boolean({ default: false, only: false, doc: "Expect a PROXY header of a load balancer." }),
+    tls: option.optionalTable({ mode: tlsMode, ...tlsOptions }, tlsTable),
+  },
+  { doc: "Clients over TCP.", ignored: mim.LISTENER_IGNORED, unsupported: mim.C2S_UNSUPPORTED },
+);
+
+const handlerOptions = (path: string) =>
+  ({
+    host: option.string({
+      default: "_",
+      check: (text) => text === "_" || checks.isHost(text),
+      allowed: 'a host name, or "_" for any',
+      doc: 'Only requests to this host; "_" is any.',
+    }),
+    path: option.string({
+      default: path,
+      check: checks.isUrlPath,
+      allowed: 'a path that begins with "/"',
+      doc: "Path of the URL.",
+    }),
+  }) satisfies OptionSpec;
+
+const handlers = option.table(
+  {
+    mongoose_websocket_handler: option.list(
+      option.table(
+        {
+          ...handlerOptions("/ws-xmpp"),
+          ...clientOptions,
+          timeout: option.infinityOr(
+            option.duration({
+              default: 60_000,
+              min: 1000,
+              unit: "ms",
+              doc: "Silence after which a connection is closed.",
+            }),
+          ),
+          ping_rate: option.duration({
+            min: 1000,
+            unit: "ms",
+            doc: "How often the server sends a ping frame; not given, it sends none.",
+          }),
+        },
+        { doc: "XMPP over WebSocket (RFC 7395)." },
+      ),
+      { doc: "XMPP over WebSocket (RFC 7395)." },
+    ),
+    meerkat_chat_handler: option.list(option.table(handlerOptions("/chat"), { doc: "The web chat." }), {
+      doc: "The web chat.",
+    }),
+    mongoose_prometheus_handler: option.list(option.table(handlerOptions("/metrics"), { doc: "Metrics." }), {
+      doc: "Metrics for Prometheus.",
+    }),
+    meerkat_health_handler: option.list(option.table(handlerOptions("/health"), { doc: "Health." }), {
+      doc: "`/live` and `/ready` below this path say whether the node runs, and whether it takes clients.",
+    }),
+    meerkat_host_meta_handler: option.list(option.table(handlerOptions("/.well-known"), { doc: "Host metadata." }), {
+      doc: "`host-meta` and `host-meta.json` below this path tell web clients where the WebSocket is (XEP-0156).",
+    }),
+  },
+  {
+    doc: "What is served.",
+    unsupported: {
+      mongoose_bosh_handler: "clients may use the WebSocket",
+      mongoose_graphql_handler: "",
+      mongoose_admin_api: "",
+      mongoose_client_api: "",
+      mongoose_domain_handler: "",
+      mod_bosh: "",
+      mod_websockets: "its name is mongoose_websocket_handler now",
+    },
+  },
+);
+
+const http = option.table(
+  {
+    ...listenerOptions,
+    tls: option.optionalTable(tlsOptions, tlsTable),
+    transport: option.table(
+      {
+        max_connections: option.infinityOr(
+          option.integer({
+            default: Number.POSITIVE_INFINITY,
+            min: 1,
+            unit: "connections",
+            doc: "Most WebSockets of this listener; further ones get 503.",
+          }),
+        ),
+      },
+      { doc: "Connections.", ignored: { num_acceptors: mim.LISTENER_IGNORED.num_acceptors! } },
+    ),
+    protocol: option.table(
+      { compress: option.boolean({ default: false, only: false, doc: "Compress responses." }) },
+      { doc: "Responses." },
+    ),
+    handlers,
+  },
+  { doc: "HTTP and WebSocket.", ignored: mim.LISTENER_IGNORED },
+);
+
+const MECHANISMS = [
+  ...["512", "384", "256", "224", "1"].flatMap((bits) => [`SCRAM-SHA-${bits}-PLUS`, `SCRAM-SHA-${bits}`]),
+  "PLAIN",
+];
+
+export const authOptions = option.table(
+  {
+    methods: option.list(
+      option.choice({ values: ["internal", "rdbms"], doc: "A method.", unsupported: mim.AUTH_METHODS_UNSUPPORTED }),
+      {
+        default: ["rdbms"],
+        minItems: 1,
+        distinct: true,
+        doc: "Where accounts are looked up. Both names mean the accounts in the SQL database.",
+      },
+    ),
+    password: option.table(
+      {
+        format: option.choice({
+          values: ["scram"],
+          default: "scram",
+          doc: "How passwords are stored: as SCRAM keys, never as text.",
+          unsupported: { plain: "Meerkat never stores passwords that can be read" },
+        }),
+        hash: option.list(option.choice({ values: ["sha", "sha224", "sha256", "sha384", "sha512"], doc: "A hash." }), {
+          default: ["sha", "sha224", "sha256", "sha384", "sha512"],
+          minItems: 1,
+          distinct: true,
+          doc: "Hashes for which SCRAM keys are stored.",
+        }),
+      },
+      { doc: "How passwords are stored." },
+    ),
+    scram_iterations: option.integer({
+      default: 10_000,
+      min: 4096,
+      max: 10_000_000,
+      unit: "rounds",
+      doc: "Rounds of PBKDF2; more make a stolen database harder to try, and each login of PLAIN dearer.",
+    }),
+    sasl_mechanisms: option.list(
+      option.choice({ values: MECHANISMS, doc: "A mechanism.", unsupported: mim.MECHANISMS_UNSUPPORTED }),
+      {
+        default: MECHANISMS,
+        minItems: 1,
+        distinct: true,
+        doc: "Mechanisms in the order they are offered; -PLUS ones only over TLS, PLAIN only over TLS or from this machine.",
+      },
+    ),
+    max_users_per_domain: option.infinityOr(
+      option.integer({
+        default: Number.POSITIVE_INFINITY,
+        min: 1,
+        unit: "accounts",
+        doc: "Most accounts of one domain.",
+      }),
+    ),
+    internal: option.optionalTable({}, { doc: "No options; MongooseIM's way to choose the method." }),
+    rdbms: option.optionalTable(
+      {},
+      {
+        doc: "No options; MongooseIM's way to choose the method.",
+        ignored: { users_number_estimate: "counting accounts is fast" },
+      },
+    ),
+  },
+  { doc: "Accounts and how clients prove who they are.", unsupported: mim.AUTH_UNSUPPORTED },
+);
+
+const clientTls = option.optionalTable(
+  {
+    required: option.boolean({ default: false, doc: "Refuse to go on in clear when the server has no TLS." }),
+    verify_mode: option.choice({
+      values: ["peer", "none"],
+      default: "peer",
+      doc: "Whether the server's certificate is checked.",
+      unsupported: { selfsigned_peer: "name the certificate in cacertfile" },
+    }),
+    cacertfile: file("Authorities that are trusted instead of the system's, PEM."),
+    certfile: file("Our own certificate, when the server asks for one, PEM."),
+    keyfile: file("Its private key, PEM."),
+    server_name_indication: option.table(
+      {
+        enabled: option.boolean({ default: true, only: true, doc: "Tell the server the name we want." }),
+        host: option.string({
+          check: checks.isDomain,
+          allowed: "a domain",
+          doc: "The name its certificate must bear; by default `host`.",
+        }),
+      },
+      { doc: "The name in the handshake.", ignored: { protocol: "names are checked by one rule" } },
+    ),
+  },
+  {
+    doc: "Encryption of the connection.",
+    ignored: mim.TLS_IGNORED,
+    unsupported: { ciphers: "", versions: "", password: "", ...mim.TLS_UNSUPPORTED },
+  },
+);
+
+const rdbmsPool = option.table(
+  {
+    workers: option.integer({
+      default: 10,
+      min: 1,
+      max: 1000,
+      unit: "connections",
+      doc: "Most connections to the database at once (SQLite always has one).",
+    }),
+    scope: option.choice({
+      values: ["global"],
+      default: "global",
+      doc: "The pool is of the node.",
+      unsupported: { host_type: "", host: "", single_host: "" },
+    }),
+    connection: option.table(
+      {
+        driver: option.choice({
+          values: ["sqlite", "pgsql", "mysql"],
+          default: "sqlite",
+          doc: "SQLite in a file, PostgreSQL, or MySQL and MariaDB.",
+          unsupported: { cockroachdb: "", odbc: "MongooseIM has removed it" },
+        }),
+        database: option.string({
+          check: checks.isFilled,
+          doc: 'Name of the database; of SQLite the file, relative to the data folder, by default "meerkat.sqlite".',
+        }),
+        host: option.string({
+          check: checks.isHost,
+          allowed: "a host name, an IP address, or the folder of a Unix socket",
+          doc: "Where the server is.",
+        }),
+        port: option.integer({ min: 1, max: 65_535, doc: "Its port; by default 5432 (pgsql) or 3306 (mysql)." }),
+        username: option.string({ check: checks.isFilled, doc: "Who we are there." }),
+        password: option.string({ secret: true, doc: "Its password." }),
+        query_timeout: option.duration({
+          default: 5000,
+          min: 1,
+          max: 3_600_000,
+          unit: "ms",
+          doc: "How long one query may take; of SQLite, how long a write may wait for another process.",
+        }),
+        connect_timeout: option.duration({
+          default: 5000,
+          min: 1,
+          max: 3_600_000,
+          unit: "ms",
+          doc: "How long connecting, or waiting for a free connection, may take.",
+        }),
+        synchronous: option.choice({
+          values: ["normal", "full"],
+          default: "normal",
+          doc: "SQLite: a commit waits for the operating system (a power cut may lose the last moments) or for the disk.",
+        }),
+        tls: clientTls,
+      },
+      {
+        doc: "The connection.",
+        ignored: mim.CONNECTION_IGNORED,
+        unsupported: { settings: "give host, database and username" },
+      },
+    ),
+  },
+  { doc: "The database.", ignored: mim.POOL_IGNORED },
+);
+
+const pattern = (what: string, how: "regexp" | "glob") =>
+  how === "regexp"
+    ? option.string({
+        check: checks.isRegexp,
+        allowed: "a regular expression",
+        doc: `${what} matches this regular expression.`,
+      })
+    : option.string({ doc: `${what} matches this shell pattern (* ? [a-z]).` });
+
+export const aclOptions = option.map(
+  option.list(
+    option.table(
+      {
+        match: option.choice({
+          values: ["all", "current_domain", "any_hosted_domain", "none"],
+          default: "current_domain",
+          doc: "Whose addresses are looked at: of every server, of the host that asks, of any host of this node.",
+        }),
+        user: option.string({ doc: "The name is this." }),
+        server: option.string({ doc: "The domain is this." }),
+        resource: option.string({ doc: "The resource is this." }),
+        user_regexp: pattern("The name", "regexp"),
+        server_regexp: pattern("The domain", "regexp"),
+        resource_regexp: pattern("The resource", "regexp"),
+        user_glob: pattern("The name", "glob"),
+        server_glob: pattern("The domain", "glob"),
+        resource_glob: pattern("The resource", "glob"),
+      },
+      { doc: "One entry; all that is given must hold." },
+    ),
+    { minItems: 1, doc: "Entries, any of which is enough." },
+  ),
+  { doc: "Access lists: who. `all` and `none` exist already." },
+);
+
+export const accessOptions = option.map(
+  option.list(
+    option.table(
+      {
+        acl: option.string({ required: true, doc: "Name of an access list." }),
+        value: option.scalar({
+          required: true,
+          doc: '"allow", "deny", the name of a shaper, a number, or "infinity".',
+        }),
+      },
+      { doc: "One clause." },
+    ),
+    { minItems: 1, doc: "Clauses; the first whose list fits decides, and none means deny." },
+  ),
+  { doc: "Access rules: what they may. `all` and `none` exist already." },
+);
+
+/** The part of `[general]` that a host may override. */
+const hostGeneral = {
+  replaced_wait_timeout: option.duration({
+    default: 2000,
+    min: 0,
+    max: 60_000,
+    unit: "ms",
+    doc: "How long to wait for the end of a session that another one replaces before warning.",
+  }),
+} satisfies OptionSpec;
+
+const general = option.table(
+  {
+    loglevel: option.choice({
+      values: LOG_LEVELS,
+      default: "warning",
+      doc: "What is logged: this and everything graver. It can be changed while the node runs.",
+    }),
+    hosts: option.list(option.string({ check: checks.isDomain, allowed: "a domain", doc: "A domain." }), {
+      required: true,
+      minItems: 1,
+      distinct: true,
+      doc: "Domains that this server serves.",
+    }),
+    default_server_domain: option.string({
+      check: checks.isDomain,
+      allowed: "a domain",
+      doc: "The one of `hosts` that answers a client that names none; by default the first.",
+    }),
+    language: option.string({
+      default: "en",
+      check: checks.isLanguage,
+      allowed: 'a language tag such as "en" or "pt-BR"',
+      doc: "Language of texts from the server, the default `xml:lang` of streams.",
+    }),
+    registration_timeout: option.infinityOr(
+      option.duration({
+        default: 600,
+        min: 0,
+        unit: "s",
+        doc: 'Shortest time between two registrations from one address; "infinity" allows one ever.',
+      }),
+    ),
+    ...hostGeneral,
+    domain_certfile: option.list(
+      option.table(
+        {
+          domain: option.string({
+            required: true,
+            check: checks.isDomain,
+            allowed: "a domain",
+            doc: "One of `hosts`.",
+          }),
+          certfile: option.string({
+            required: true,
+            check: checks.isFilled,
+            allowed: "the path of a file (relative: to this file)",
+            doc: "Its certificate with chain, PEM.",
+          }),
+          keyfile: file("Its private key, PEM; may be left out when `certfile` holds it too."),
+        },
+        { doc: "A certificate." },
+      ),
+      { doc: "Certificates of domains (SNI) that go before the listener's." },
+    ),
+  },
+  { doc: "The server as a whole.", ignored: mim.GENERAL_IGNORED, unsupported: mim.GENERAL_UNSUPPORTED },
+);
+
+/** The whole file but `[modules]` and `[[host_config]]`. */
+export const rootOptions = {
+  general,
+  listen: option.table(
+    { c2s: option.list(c2s, { doc: "Clients over TCP." }), http: option.list(http, { doc: "HTTP and WebSocket." }) },
+    { doc: "Listeners.", unsupported: { s2s: "there is no federation yet", component: "", service: "" } },
+  ),
+  auth: authOptions,
+  outgoing_pools: option.table(
+    { rdbms: option.table({ default: rdbmsPool }, { doc: "SQL databases." }) },
+    { doc: "Connections of the server to others.", unsupported: mim.POOLS_UNSUPPORTED },
+  ),
+  shaper: option.map(
+    option.table(
+      {
+        max_rate: option.integer({
+          required: true,
+          min: 1,
+          unit: "per second",
+          doc: "Most bytes a second (of a connection), or operations a second (where a rule names the shaper).",
+        }),
+      },
+      { doc: "A shaper." },
+    ),
+    { doc: 'Shapers: how fast. "none" exists already and bounds nothing.' },
+  ),
+  acl: aclOptions,
+  access: accessOptions,
+  limits: option.table(limitOptions, {
+    doc: "Limits of the whole server; those of a feature are options of its module.",
+  }),
+} satisfies OptionSpec;
+
+/** Names at the top of a file that are not in `rootOptions`. */
+export const otherTopNames = { ignored: mim.TOP_IGNORED, unsupported: mim.TOP_UNSUPPORTED };
+
+/** What `[[host_config]]` may hold beside `host` and `modules`. */
+export const hostOptions = {
+  general: option.optionalTable(hostGeneral, { doc: "Options of `[general]` for this host." }),
+  auth: { ...authOptions, optional: true },
+  acl: aclOptions,
+  access: accessOptions,
+} satisfies OptionSpec;
+
+export type RootOptions = OptionsOf<typeof rootOptions>;
