@@ -15,7 +15,7 @@ export const offline = defineModule({
     { number: 160, version: "1.0.1" },
     { number: 203, version: "2.0" },
     { number: 23, version: "1.3", note: "the remaining lifetime is not written into delivered messages" },
-    { number: 334, version: "0.4.0", note: "of offline storage: no-store and store" },
+    { number: 334, version: "1.0.0", note: "of offline storage: no-store and store" },
   ],
   options: {
     backend: option.choice({
