@@ -1,0 +1,77 @@
+/** XEP-0054 vCards in the database: the XML as the client sent it, and the hash of its picture. */
+import type { Jid } from "../../stanza/jid.ts";
+import { key, millis, text } from "../../store/columns.ts";
+import type { Migration } from "../../store/migrations.ts";
+import { upsertRow } from "../../store/rows.ts";
+import type { Store } from "../../store/store.ts";
+
+interface VcardTables {
+  vcard: {
+    server: string;
+    username: string;
+    vcard: string;
+    /** SHA-1 in hex, or "". */
+    avatar: string;
+    changed_at: number;
+  };
+}
+
+export const vcardMigrations: readonly Migration[] = [
+  {
+    name: "vcard/1-create",
+    up: (schema) =>
+      schema.createTable("vcard", {
+        columns: {
+          server: key(),
+          username: key(),
+          vcard: text(),
+          avatar: key({ chars: 40 }),
+          changed_at: millis(),
+        },
+        primaryKey: ["server", "username"],
+      }),
+  },
+];
+
+/** All methods may throw the errors of the store. */
+export class VcardStore {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** The vCard as XML; undefined when there is none. */
+  async get(account: Jid): Promise<string | undefined> {
+    const row = await this.#rowOf(account).select("vcard").executeTakeFirst();
+    return row?.vcard;
+  }
+
+  /** SHA-1 in hex of the picture; "" when there is none. */
+  async avatar(account: Jid): Promise<string> {
+    const row = await this.#rowOf(account).select("avatar").executeTakeFirst();
+    return row?.avatar ?? "";
+  }
+
+  async set(account: Jid, vcard: string, avatar: string): Promise<void> {
+    const row = { server: account.domain, username: account.local, vcard, avatar, changed_at: this.#store.clock.now() };
+    await upsertRow(this.#store.tables<VcardTables>(), "vcard", row, ["server", "username"]);
+  }
+
+  async remove(account: Jid): Promise<void> {
+    await this.#store
+      .tables<VcardTables>()
+      .deleteFrom("vcard")
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local)
+      .execute();
+  }
+
+  #rowOf(account: Jid) {
+    return this.#store
+      .tables<VcardTables>()
+      .selectFrom("vcard")
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local);
+  }
+}
