@@ -63,6 +63,8 @@ export type SubscriptionAction = "invite" | "accept" | "decline" | "cancel";
 export interface RosterService {
   list(account: Jid): Promise<readonly RosterEntry[]>;
   get(account: Jid, contact: Jid): Promise<RosterEntry | undefined>;
+  /** Addresses whose requests for presence wait for the account's answer, oldest first; they need not be contacts. */
+  requests(account: Jid): Promise<readonly string[]>;
   /** Adds a contact, or changes the name and groups of one. */
   set(account: Jid, contact: Jid, name: string, groups: readonly string[]): Promise<void>;
   /** Removes a contact and ends the subscriptions in both directions. */

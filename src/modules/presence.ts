@@ -10,7 +10,7 @@ import { presence as makePresence, type Stanza } from "../stanza/stanza.ts";
 
 type House = Pick<
   ModuleContext<{ readonly maxDirectedPresences: number }>,
-  "domain" | "options" | "sessionsOf" | "ask"
+  "domain" | "options" | "sessionsOf" | "ask" | "log"
 >;
 
 /** Section 4.6: full texts of the addresses to which a resource has sent available presence directly. */
@@ -35,7 +35,9 @@ export const presence = defineModule({
     on.session("available", (session, stanza) => node.available(session, stanza));
     on.session("updated", (session, stanza) => node.updated(session, stanza));
     on.session("unavailable", (session, stanza) => node.unavailable(session, stanza));
-    on.session("ended", (session) => node.withdraw(session, goodbye(session), none));
+    on.session("ended", (session) =>
+      directed.get(session) === undefined ? undefined : node.withdraw(session, goodbye(session), none),
+    );
     on.answer("sharePresence", (account, contact, visible) => node.share(account, contact, visible));
     return undefined;
   },
@@ -97,6 +99,16 @@ class PresenceBook {
 
   /** Section 4.5.2; the resource itself is told too as long as it is there to hear it. */
   unavailable(session: Session, stanza: Stanza): MaybePromise<Outcome> {
+    const effects = this.#farewells(session, stanza);
+    if (!(effects instanceof Promise)) return effects;
+    return effects.catch((error: unknown) => {
+      // Without the roster the session must end all the same; those who are known without it are told.
+      this.#house.log.warn({ err: error, jid: session.jid.full }, "contacts unknown: not told that a resource is gone");
+      return [route(stanza.withTo(session.account)), ...(this.withdraw(session, stanza, none) ?? [])];
+    });
+  }
+
+  #farewells(session: Session, stanza: Stanza): MaybePromise<Effect[]> {
     return this.#withContacts(session.account, (contacts) => {
       const own: Effect[] = [route(stanza.withTo(session.account))];
       if (session.link !== undefined) own.push(deliverTo(session, stanza.withTo(session.account)));

@@ -210,6 +210,25 @@ describe("unavailable presence (4.5)", () => {
     });
   }
 
+  test("of a session whose roster cannot be read still reaches who is known without it", async () => {
+    talk = await Conversation.start({
+      modules: [presence],
+      answers: {
+        presenceContacts: async (account) => {
+          if (account.local === "alice") throw new Error("the database is away");
+          return [];
+        },
+      },
+    });
+    const alice = await talk.login("alice@localhost/phone");
+    const carol = await enters("carol@localhost/bed");
+    await alice.sends("<presence to='carol@localhost'/>");
+    await carol.takes();
+    alice.session.presence = (await enters("bob@localhost/desk")).session.presence;
+    await alice.leaves();
+    expect(await heard(carol)).toEqual(["unavailable alice@localhost/phone"]);
+  });
+
   test("is not said for a resource that never was available", async () => {
     await start(mutual);
     const bob = await enters("bob@localhost/desk");

@@ -69,7 +69,9 @@ describe("the service", () => {
     const phone = await enters("alice@localhost/phone");
     const desk = await enters("bob@localhost/desk");
     await service.subscription(alice, bob, "invite");
+    expect(await service.requests(bob)).toEqual(["alice@localhost"]);
     await service.subscription(bob, alice, "accept");
+    expect(await service.requests(bob)).toEqual([]);
     expect(await heard(phone)).toEqual([
       "push bob@localhost none",
       "subscribed bob@localhost",

@@ -38,6 +38,11 @@ export class AdminRosters implements RosterService {
     return this.#rosters.entry(account, contact);
   }
 
+  async requests(account: Jid): Promise<readonly string[]> {
+    await this.#check(account);
+    return this.#rosters.requesters(account);
+  }
+
   async set(account: Jid, contact: Jid, name: string, groups: readonly string[]): Promise<void> {
     await this.#check(account);
     checkNames(name, groups);

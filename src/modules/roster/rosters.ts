@@ -188,6 +188,11 @@ export class Rosters {
     return contacts.waiting ? this.#requests(account) : [];
   }
 
+  /** Whose requests wait for the account's answer, oldest first. */
+  async requesters(account: Jid): Promise<string[]> {
+    return (await this.#store.requests(ownerOf(account))).map(({ jid }) => jid);
+  }
+
   async #requests(account: Jid): Promise<Stanza[]> {
     const stanzas: Stanza[] = [];
     for (const { jid, request } of await this.#store.requests(ownerOf(account))) {
