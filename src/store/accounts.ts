@@ -119,6 +119,18 @@ export class Accounts {
     return Number(row.total);
   }
 
+  /** Whether any account of the domain has credentials without this text; reads them all in the worst case. */
+  async anyWithout(domain: string, marker: string): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom("users")
+      .select("username")
+      .where("domain", "=", domain)
+      .where("pass_details", "not like", `%${marker}%`)
+      .limit(1)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
   /** Names in the order of their code points, `limit` of them from number `index` (counting from 0). */
   async list(domain: string, { limit = 1_000, index = 0 } = {}): Promise<string[]> {
     const rows = await this.#db

@@ -5,6 +5,7 @@ import type { Session } from "../session/session.ts";
 import { StanzaError, StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
+import { prepareResource } from "../stanza/precis.ts";
 import { errorOf, resultOf } from "../stanza/reply.ts";
 import type { Stanza } from "../stanza/stanza.ts";
 import { xml } from "../xml/xml.ts";
@@ -19,9 +20,7 @@ export function bindResource(stream: C2sStream, state: Authenticated, request: S
   }
   const plain = request.withAddresses(undefined, undefined);
   const wanted = request.child("bind", ns.bind)?.child("resource", ns.bind)?.text();
-  const jid = state.account.withResource(
-    wanted === undefined || wanted === "" ? stream.environment.random.id(9) : wanted,
-  );
+  const jid = fullJid(state.account, wanted === undefined || wanted === "" ? stream.environment.random.id(9) : wanted);
   if (jid === undefined)
     return refuse(stream, state, plain, "bad-request", "That is no resource (RFC 7622 section 3.4)");
   if (!stream.environment.listener.mayLogIn(state.account)) {
@@ -59,4 +58,10 @@ function refuse(
   if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many attempts to bind a resource");
   stream.become({ ...state, triesLeft: state.triesLeft - 1 });
   stream.send(errorOf(request, new StanzaError(condition, { text })));
+}
+
+/** The account with this resource; undefined when it can be none (RFC 7622 section 3.4). */
+export function fullJid(account: Jid, resource: string): Jid | undefined {
+  const prepared = prepareResource(resource);
+  return prepared === undefined ? undefined : account.withResource(prepared);
 }

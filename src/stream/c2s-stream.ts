@@ -17,7 +17,7 @@ import { type Jid, parseJid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import { errorOf, mayBounce, resultOf } from "../stanza/reply.ts";
 import { InvalidFrom, presence, type Stanza, stanzaFromFrame, UnroutableStanza } from "../stanza/stanza.ts";
-import type { WheelTarget } from "../util/timer-wheel.ts";
+import { type WheelOwner, WheelTimeout } from "../util/timer-wheel.ts";
 import { XmlError } from "../xml/errors.ts";
 import { type Frame, Scanner, type ScannerSink } from "../xml/scanner.ts";
 import { bindResource } from "./bind.ts";
@@ -58,12 +58,13 @@ export type State =
 
 const over: State = { at: "closed" };
 
-export class C2sStream implements SocketHandler, ScannerSink, SessionLink, WheelTarget {
+export class C2sStream implements SocketHandler, ScannerSink, SessionLink, WheelOwner {
   readonly environment: StreamEnvironment;
   readonly socket: ByteSocket;
   readonly #scanner: Scanner;
   #state: State;
   #headerSent = false;
+  readonly #timeout = new WheelTimeout(this);
   #pending = false;
   /** The client ended its stream while we were still busy with what it had sent. */
   #endAfterPending = false;
@@ -82,7 +83,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.#tokens = environment.listener.bytesPerSecond;
     this.#refilledAt = environment.clock.monotonic();
     environment.counters.connections++;
-    environment.wheel.set(this, environment.listener.stateTimeoutMs);
+    environment.wheel.start(this.#timeout, environment.listener.stateTimeoutMs);
   }
 
   /** What SASL may rely on. */
@@ -274,7 +275,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
         if (this.#isClose(frame)) return this.#farewell();
         switch (frame.ns) {
           case ns.tls:
-            return this.#startTls(frame, state.host);
+            return this.#startTls(frame);
           case ns.sasl:
             if (frame.name === "auth") return startSasl(this, state, frame);
             if (frame.name === "abort") return this.write(`<failure xmlns='${ns.sasl}'><aborted/></failure>`);
@@ -306,7 +307,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     return frame.ns === ns.framing && frame.name === "close";
   }
 
-  #startTls(frame: Frame, host: Host): void {
+  #startTls(frame: Frame): void {
     const mode = this.environment.listener.tls;
     if (frame.name !== "starttls" || this.socket.secure || (mode !== "starttls" && mode !== "starttls_required")) {
       this.write(`<failure xmlns='${ns.tls}'/>`);
@@ -314,12 +315,12 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     }
     this.write(`<proceed xmlns='${ns.tls}'/>`);
     this.#restart(undefined);
-    this.socket.startTls(host.domain);
+    this.socket.startTls();
   }
 
   /** Called by the socket when the TLS handshake is done. */
   secured(): void {
-    if (this.isOpen) this.environment.wheel.set(this, this.environment.listener.stateTimeoutMs);
+    if (this.isOpen) this.environment.wheel.start(this.#timeout, this.environment.listener.stateTimeoutMs);
   }
 
   /** A new stream on the same connection (RFC 6120 sections 5.4.3.3 and 6.4.6): nothing of the old one is kept. */
@@ -477,7 +478,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   sendFeatures(features: string): void {
     this.write(writeFeatures(this.socket.framing, features));
-    this.environment.wheel.set(this, this.environment.listener.stateTimeoutMs);
+    this.environment.wheel.start(this.#timeout, this.environment.listener.stateTimeoutMs);
   }
 
   /** Writes one top-level element, as it is. */
@@ -512,9 +513,9 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   /** The features of an established stream need no answer: the limit of the negotiation ends. */
   settleIn(): void {
-    this.environment.wheel.clear(this);
+    this.environment.wheel.cancel(this.#timeout);
     const { idleTimeoutMs } = this.environment.listener;
-    if (idleTimeoutMs > 0) this.environment.wheel.set(this, idleTimeoutMs);
+    if (idleTimeoutMs > 0) this.environment.wheel.start(this.#timeout, idleTimeoutMs);
   }
 
   // Ends
@@ -609,7 +610,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     if (this.#state.at === "closed") return;
     this.#state = over;
     this.environment.counters.connections--;
-    this.environment.wheel.clear(this);
+    this.environment.wheel.cancel(this.#timeout);
   }
 
   #settle(done: MaybePromise<void>): void {

@@ -14,9 +14,9 @@ import { type ManagementEvents, StreamManagement } from "./management.ts";
 const answerWaitMs = 10_000;
 
 interface Options {
-  readonly buffer_max: number;
-  readonly ack_freq: number;
-  readonly resume_timeout: number;
+  readonly bufferMax: number;
+  readonly ackFreq: number;
+  readonly resumeTimeoutMs: number;
 }
 
 export class ManagedStream implements ManagementEvents {
@@ -75,16 +75,16 @@ export class ManagedStream implements ManagementEvents {
     const options = (session.host as Host).moduleOptions("mod_stream_management") as Options | undefined;
     if (options === undefined) return failed("service-unavailable");
     if (stream.managed !== undefined) return failed("unexpected-request");
-    const id = resume && options.resume_timeout > 0 ? stream.environment.random.id(15) : undefined;
-    const limits = { unacknowledgedMax: options.buffer_max, requestEvery: options.ack_freq };
+    const id = resume && options.resumeTimeoutMs > 0 ? stream.environment.random.id(15) : undefined;
+    const limits = { unacknowledgedMax: options.bufferMax, requestEvery: options.ackFreq };
     const management = new StreamManagement(id, limits, silent);
-    const managed = new ManagedStream(stream, management, options.resume_timeout * 1000);
+    const managed = new ManagedStream(stream, management, options.resumeTimeoutMs);
     management.events = managed;
     stream.managed = managed;
     session.outlet = management;
     if (id === undefined) return `<enabled xmlns='${ns.sm}'/>`;
     stream.environment.keeper.resumptions.add(id, session, management);
-    return `<enabled xmlns='${ns.sm}' id='${id}' resume='true' max='${options.resume_timeout}'/>`;
+    return `<enabled xmlns='${ns.sm}' id='${id}' resume='true' max='${options.resumeTimeoutMs / 1000}'/>`;
   }
 
   /**
@@ -122,7 +122,7 @@ export class ManagedStream implements ManagementEvents {
         stream.establish(session);
         throw handledCountTooHigh(h!, tooHigh);
       }
-      const managed = new ManagedStream(stream, management, options.resume_timeout * 1000);
+      const managed = new ManagedStream(stream, management, options.resumeTimeoutMs);
       stream.managed = managed;
       resumptions.attached(id);
       announce(`<resumed xmlns='${ns.sm}' h='${management.handled}' previd='${id}'/>`);

@@ -1,5 +1,5 @@
 /** Which SASL mechanisms a stream is offered, and the exchange for the one its client chooses: `auth/` for our streams. */
-import type { AccountLookup, FastToken } from "../auth/account-lookup.ts";
+import type { AccountLookup } from "../auth/account-lookup.ts";
 import { availableBindings, type ChannelBindings } from "../auth/channel-bindings.ts";
 import type { ScramHash } from "../auth/credentials.ts";
 import type { Decoys, FastRequest, SaslExchange } from "../auth/exchange.ts";
@@ -7,8 +7,8 @@ import { offeredHashedTokens } from "../auth/ht.ts";
 import { createExchange, offeredMechanisms, offersPlus } from "../auth/mechanisms.ts";
 import type { PasswordHasher } from "../auth/password-hashing.ts";
 import type { LoginThrottle } from "../auth/throttle.ts";
+import type { FastTokenService } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
-import type { Jid } from "../stanza/jid.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 
@@ -19,16 +19,6 @@ export interface ConnectionSecurity {
   readonly bindings: ChannelBindings | undefined;
 }
 
-/** The keeper of XEP-0484 tokens; undefined for a host where they are off. */
-export interface TokenKeeper {
-  tokens(username: string, domain: string, userAgentId: string): Promise<readonly FastToken[]>;
-  /** A new token for this client, as the attributes the client gets; `expiresAt` in milliseconds since the epoch. */
-  issue(account: Jid, userAgentId: string, mechanism: string): Promise<{ token: string; expiresAt: number }>;
-  /** The token was used: it becomes the current one, its counter advances. Resolves to whether it should be renewed. */
-  used(account: Jid, userAgentId: string, token: FastToken, count: number | undefined): Promise<{ renew: boolean }>;
-  invalidate(account: Jid, userAgentId: string): Promise<void>;
-}
-
 /** What authentication needs to know about one host. */
 export interface HostAuthentication {
   readonly accounts: AccountLookup;
@@ -37,7 +27,6 @@ export interface HostAuthentication {
   /** The hashes for which every account has keys. */
   readonly hashes: readonly ScramHash[];
   readonly decoys: Decoys;
-  readonly tokens: TokenKeeper | undefined;
 }
 
 export interface MechanismParts {
@@ -76,11 +65,11 @@ export class Mechanisms {
 
   /** XEP-0484: the token mechanisms this connection can use; none where tokens are off. */
   tokenMechanisms(host: Host, connection: ConnectionSecurity): string[] {
-    return this.#parts.of(host).tokens === undefined ? [] : offeredHashedTokens(connection.bindings);
+    return this.tokenKeeper(host) === undefined ? [] : offeredHashedTokens(connection.bindings);
   }
 
-  tokenKeeper(host: Host): TokenKeeper | undefined {
-    return this.#parts.of(host).tokens;
+  tokenKeeper(host: Host): FastTokenService | undefined {
+    return host.registry.service("fastTokens");
   }
 
   /** Begins an exchange; undefined when that mechanism is not on offer here. */

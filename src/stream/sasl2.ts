@@ -9,7 +9,7 @@ import { ns } from "../stanza/ns.ts";
 import { type Element, parseElement } from "../xml/element.ts";
 import { type Frame, frameAttribute } from "../xml/scanner.ts";
 import { escapeAttribute, escapeText } from "../xml/xml.ts";
-import { establishSession } from "./bind.ts";
+import { establishSession, fullJid } from "./bind.ts";
 import type { C2sStream } from "./c2s-stream.ts";
 import { ManagedStream } from "./managed-stream.ts";
 import { advance, decodeResponse, type Exchanging, fail, type SaslProfile, type Stranger } from "./sasl.ts";
@@ -112,7 +112,7 @@ async function succeeded(stream: C2sStream, state: Exchanging, account: Jid, suc
   if (!stream.environment.listener.mayLogIn(account))
     throw new StreamError("not-authorized", "This account may not log in here");
   const resource = resourceFor(stream, request);
-  const jid = account.withResource(resource) ?? account.withResource(stream.environment.random.id(9))!;
+  const jid = fullJid(account, resource) ?? account.withResource(stream.environment.random.id(9));
   // Nothing reaches the new session before <success/> has told the client about it.
   stream.hold();
   try {

@@ -1,0 +1,93 @@
+/** Which mechanisms each host offers, by what its accounts have keys for; checks of passwords for the operator. */
+import { parseCredentials, type ScramHash, scramHashes } from "../auth/credentials.ts";
+import { deriveScramKeys, type PasswordHasher } from "../auth/password-hashing.ts";
+import { saslprep } from "../auth/saslprep.ts";
+import { LoginThrottle } from "../auth/throttle.ts";
+import type { Host } from "../router/host.ts";
+import type { Jid } from "../stanza/jid.ts";
+import type { Accounts } from "../store/accounts.ts";
+import { type HostAuthentication, Mechanisms } from "../stream/mechanisms.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Randomness } from "../util/random.ts";
+import type { AccountDirectory } from "./account-directory.ts";
+import { importIterations } from "./import-users.ts";
+
+/** How each hash is named in stored credentials. */
+const markers: Readonly<Record<ScramHash, string>> = {
+  sha1: "===SHA1===",
+  sha224: "==SHA224==",
+  sha256: "==SHA256==",
+  sha384: "==SHA384==",
+  sha512: "==SHA512==",
+};
+
+export interface AuthenticationPlan {
+  readonly domain: string;
+  readonly hashes: readonly ScramHash[];
+  readonly iterations: number;
+  readonly mechanisms: readonly string[];
+}
+
+export interface AuthenticationParts {
+  readonly accounts: AccountDirectory;
+  readonly rows: Accounts;
+  readonly hasher: PasswordHasher;
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly decoySecret: Uint8Array;
+  readonly plans: readonly AuthenticationPlan[];
+}
+
+export class Authentication {
+  readonly mechanisms: Mechanisms;
+  readonly #parts: AuthenticationParts;
+  readonly #hosts = new Map<string, HostAuthentication>();
+
+  constructor(parts: AuthenticationParts) {
+    this.#parts = parts;
+    this.mechanisms = new Mechanisms({
+      clock: parts.clock,
+      randomness: parts.random,
+      hasher: parts.hasher,
+      throttle: new LoginThrottle(parts.clock),
+      of: (host: Host) => this.#hosts.get(host.domain)!,
+    });
+  }
+
+  /**
+   * Looks which hashes every account of each host has keys for. A client takes the strongest mechanism it knows and
+   * seldom a second one, so one that some accounts lack would lock them out. Run at start and after an import.
+   */
+  async refresh(): Promise<void> {
+    for (const plan of this.#parts.plans) {
+      const hashes: ScramHash[] = [];
+      for (const hash of scramHashes) {
+        if (!plan.hashes.includes(hash)) continue;
+        if (!(await this.#parts.rows.anyWithout(plan.domain, markers[hash]))) hashes.push(hash);
+      }
+      this.#hosts.set(plan.domain, {
+        accounts: this.#parts.accounts,
+        configured: plan.mechanisms,
+        hashes,
+        decoys: {
+          secret: this.#parts.decoySecret,
+          iterations: plan.iterations === importIterations ? [importIterations] : [plan.iterations, importIterations],
+        },
+      });
+    }
+  }
+
+  async checkPassword(account: Jid, password: string): Promise<boolean> {
+    const text = await this.#parts.rows.credentials(account.domain, account.local);
+    const stored = text === undefined ? undefined : parseCredentials(text);
+    const prepared = saslprep(password);
+    if (stored === undefined || prepared === undefined) return false;
+    for (const hash of scramHashes) {
+      const keys = stored[hash];
+      if (keys === undefined) continue;
+      const derived = await deriveScramKeys(prepared, keys.salt, keys.iterations, hash);
+      return Buffer.from(derived.storedKey).equals(Buffer.from(keys.storedKey));
+    }
+    return false;
+  }
+}
