@@ -51,6 +51,8 @@ export interface ModuleContext<Options> {
   accounts: AccountService;
   /** Sends an IQ to a client and resolves with its result or error stanza; rejects with `StanzaError` remote-server-timeout. */
   request(type: "get" | "set", to: Jid, payload: Xml, timeoutMs: number): Promise<Stanza>;
+  /** `[general] registration_timeout`: shortest time between two registrations from one address; Infinity: one ever. */
+  readonly registrationTimeoutMs: number;
   /** When the node started, milliseconds since the epoch. */
   readonly nodeStartedAt: number;
 }

@@ -40,6 +40,8 @@ export interface CoreParts {
   readonly migrations?: readonly Migration[];
   readonly sessionsPerAccountMax: number;
   readonly requestsMax: number;
+  /** `[general] registration_timeout`; by default 600,000. */
+  readonly registrationTimeoutMs?: number;
   readonly rememberedSessionsMax: number;
 }
 
@@ -92,6 +94,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         random,
         log,
         accounts,
+        registrationTimeoutMs: parts.registrationTimeoutMs ?? 600_000,
         nodeStartedAt: startedAt,
       }),
     );

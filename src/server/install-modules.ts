@@ -24,6 +24,7 @@ export interface ModuleSurroundings {
   readonly random: Randomness;
   readonly log: Log;
   readonly accounts: AccountDirectory;
+  readonly registrationTimeoutMs: number;
   readonly nodeStartedAt: number;
 }
 
@@ -82,6 +83,7 @@ function contextFor(
       if (session === undefined) return Promise.reject(new StanzaError("service-unavailable"));
       return router.requests.send(type, host.address, session, payload, timeoutMs);
     },
+    registrationTimeoutMs: surroundings.registrationTimeoutMs,
     nodeStartedAt: surroundings.nodeStartedAt,
   };
 }
