@@ -109,6 +109,14 @@ describe("toXml", () => {
     expect(read.text()).toBe("\ufffd\ufffdx\ufffd\ufffd");
   });
 
+  test("an element of the namespace that cannot be declared keeps its prefix", () => {
+    const text = "<a xmlns='u'><xml:b><c/><d xmlns=''/></xml:b></a>";
+    const element = parseElement(text);
+    expect(element.firstElement()?.ns).toBe("http://www.w3.org/XML/1998/namespace");
+    expect(element.toXml()).toBe(text);
+    expect(parseElement("<xml:a><b/></xml:a>").toXml()).toBe("<xml:a><b/></xml:a>");
+  });
+
   test("keeps prefixed attributes and their namespaces", () => {
     const element = parseElement("<a xmlns:p='urn:p' p:k='1' xml:lang='en'><b p:k='2'/></a>");
     expect(element.toXml()).toBe("<a xmlns:p='urn:p' p:k='1' xml:lang='en'><b xmlns:p='urn:p' p:k='2'/></a>");

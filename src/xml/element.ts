@@ -119,8 +119,10 @@ export class Element {
    * stands only where the namespace changes; without a context it always stands here.
    */
   toXml(contextNs?: string): string {
-    let out = `<${this.name}`;
-    if (this.ns !== contextNs && !(contextNs === undefined && this.ns === "")) {
+    const reserved = this.ns === XML_NS; // can only be had by its prefix
+    const name = reserved ? `xml:${this.name}` : this.name;
+    let out = `<${name}`;
+    if (!reserved && this.ns !== contextNs && !(contextNs === undefined && this.ns === "")) {
       out += ` xmlns='${escapeAttribute(this.ns)}'`;
     }
     if (this.prefixes !== undefined) {
@@ -129,8 +131,9 @@ export class Element {
     for (const [name, value] of this.attributes) out += ` ${name}='${escapeAttribute(value)}'`;
     if (this.children.length === 0) return `${out}/>`;
     out += ">";
-    for (const node of this.children) out += typeof node === "string" ? escapeText(node) : node.toXml(this.ns);
-    return `${out}</${this.name}>`;
+    const innerNs = reserved ? contextNs : this.ns;
+    for (const node of this.children) out += typeof node === "string" ? escapeText(node) : node.toXml(innerNs);
+    return `${out}</${name}>`;
   }
 
   toString(): string {

@@ -108,6 +108,7 @@ function complaint(bytes: Buffer, expected: ReturnType<typeof judge>, random: Se
 /** The scanner for one element and the tree parser must agree about any text. */
 function complaintAboutElement(bytes: Buffer): string {
   // A tree is made from an element without the declaration that a message may have.
+  // A message may have a declaration, a tree is made of an element alone.
   const text = bytes.toString("utf8").replace(/^(<\?xml[^>]*>)+/, "");
   const frame = accepted(() => parseFrame(text));
   const tree = accepted(() => parseElement(text));
