@@ -10,6 +10,7 @@ import { PendingRequests } from "../router/pending-requests.ts";
 import { Router } from "../router/route.ts";
 import { SessionTable } from "../session/session-table.ts";
 import { StreamError } from "../stanza/errors.ts";
+import type { Jid } from "../stanza/jid.ts";
 import { Accounts, accountMigrations } from "../store/accounts.ts";
 import { GroupCommit } from "../store/group-commit.ts";
 import { type Migration, migrate } from "../store/migrations.ts";
@@ -38,7 +39,7 @@ export interface CoreParts {
   readonly hosts: readonly HostPlan[];
   /** Migrations of parts that are no modules. */
   readonly migrations?: readonly Migration[];
-  readonly sessionsPerAccountMax: number;
+  readonly sessionsPerAccountMax: (account: Jid) => number;
   readonly requestsMax: number;
   /** `[general] registration_timeout`; by default 600,000. */
   readonly registrationTimeoutMs?: number;
@@ -65,7 +66,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
   const startedAt = clock.now();
   const router = new Router(new SessionTable(), new PendingRequests(clock, random, parts.requestsMax), log);
   const keeper = new SessionKeeper(router, clock, {
-    sessionsPerAccountMax: () => parts.sessionsPerAccountMax,
+    sessionsPerAccountMax: parts.sessionsPerAccountMax,
     rememberedMax: parts.rememberedSessionsMax,
   });
   const accountRows = new Accounts(store);

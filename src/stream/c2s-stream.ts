@@ -83,6 +83,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.#tokens = environment.listener.bytesPerSecond;
     this.#refilledAt = environment.clock.monotonic();
     environment.counters.connections++;
+    environment.strangers.entered(socket.remoteAddress);
     environment.wheel.start(this.#timeout, environment.listener.stateTimeoutMs);
   }
 
@@ -450,6 +451,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   /** A session is bound to, or resumed by, this stream. */
   establish(session: Session): void {
+    this.environment.strangers.left(this.remoteAddress);
     this.become({ at: "established", session });
     this.settleIn();
     this.environment.log.info(
@@ -608,6 +610,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   #leave(): void {
     if (this.#state.at === "closed") return;
+    if (this.#state.at !== "established") this.environment.strangers.left(this.remoteAddress);
     this.#state = over;
     this.environment.counters.connections--;
     this.environment.wheel.cancel(this.#timeout);

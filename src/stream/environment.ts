@@ -1,6 +1,7 @@
 /** What all client streams of a listener share; one object, so that a stream itself holds little. */
 
 import type { Log } from "../observe/log.ts";
+import type { StreamCounters } from "../observe/metrics.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
 import type { Clock } from "../util/clock.ts";
@@ -10,26 +11,20 @@ import type { XmlLimits } from "../xml/limits.ts";
 import type { Mechanisms } from "./mechanisms.ts";
 import type { SessionKeeper } from "./session-keeper.ts";
 
-/** Counted on the hot path as plain fields, read when metrics are scraped. */
-export interface StreamCounters {
-  connections: number;
-  bytesIn: number;
-  bytesOut: number;
-  messagesIn: number;
-  messagesOut: number;
-  presencesIn: number;
-  presencesOut: number;
-  iqsIn: number;
-  iqsOut: number;
-}
-
 /** Events too rare to need care. */
 export interface StreamObserver {
   login(mechanism: string, outcome: "success" | "failure"): void;
   streamError(condition: string): void;
 }
 
+/** Counts the connections whose clients have not logged in, by address. */
+export interface Strangers {
+  entered(remoteAddress: string): void;
+  left(remoteAddress: string): void;
+}
+
 export interface StreamEnvironment {
+  readonly strangers: Strangers;
   readonly router: Router;
   readonly keeper: SessionKeeper;
   readonly mechanisms: Mechanisms;

@@ -51,6 +51,11 @@ export class SimClock implements Clock {
     return this.#add(new SimTimer(this.#elapsed + every, this.#made++, every, run));
   }
 
+  /** How many timers wait. */
+  get pending(): number {
+    return this.#heap.reduce((count, timer) => (timer.run === undefined ? count : count + 1), 0);
+  }
+
   /** Milliseconds until the next timer; undefined when there is none. */
   get untilNext(): number | undefined {
     const next = this.#peek();
