@@ -1,0 +1,129 @@
+/** Starts Converse.js with the settings that the server put into the page. Everything it loads comes from this server. */
+const settings = JSON.parse(document.body.dataset.settings);
+
+/** Converse's own footer loads its sponsors' logos from other sites; ours says whose work the page is. */
+class Footer extends HTMLElement {
+  connectedCallback() {
+    this.className = "meerkat-footer";
+    const link = document.createElement("a");
+    link.href = "https://conversejs.org";
+    link.target = "_blank";
+    link.rel = "noopener noreferrer";
+    link.textContent = "Converse.js";
+    this.replaceChildren(link, " (MPL 2.0) on Meerkat");
+  }
+}
+
+/** A person logs in to their team's server, so that is the name to show. */
+class Brand extends HTMLElement {
+  connectedCallback() {
+    const icon = document.createElement("img");
+    icon.src = new URL("icon.svg", import.meta.url).href;
+    icon.alt = "";
+    const name = document.createElement("h1");
+    name.textContent = settings.domain;
+    this.className = "meerkat-brand";
+    this.replaceChildren(icon, name);
+  }
+}
+
+/** In place of Converse's links to its own site. */
+class Nothing extends HTMLElement {}
+
+/** The WebSocket of the server this page came from, whatever proxy stands between. */
+function websocketUrl() {
+  const url = new URL(settings.websocketPath, location.href);
+  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}
+
+/**
+ * With the domain given, Converse's registration form asks for its fields again the moment it could not get them: dozens
+ * of connections a second while the server is away. This puts a growing pause between the tries, and keeps to one at a time.
+ */
+function calmRegistration(Form) {
+  const pauseMsMin = 1000;
+  const pauseMsMax = 30_000;
+  const fetchingForm = 1;
+  const ask = Form.prototype.fetchRegistrationForm;
+  let pauseMs = pauseMsMin;
+  let lastTry = Number.NEGATIVE_INFINITY;
+  let waiting;
+  Form.prototype.fetchRegistrationForm = function (...args) {
+    const idleMs = performance.now() - lastTry;
+    if (idleMs > 2 * pauseMs) pauseMs = pauseMsMin;
+    this.status = fetchingForm; // shows that something is going on
+    clearTimeout(waiting);
+    waiting = setTimeout(
+      () => {
+        if (!this.isConnected) return;
+        lastTry = performance.now();
+        pauseMs = Math.min(2 * pauseMs, pauseMsMax);
+        ask.apply(this, args);
+      },
+      Math.max(0, pauseMs - idleMs),
+    );
+    return false;
+  };
+}
+
+async function start() {
+  const { default: converse } = await import(`${settings.assetsPath}converse.min.js`);
+  // Defined before Converse registers its own of the same name, these stay.
+  customElements.define("converse-controlbox-navbar", Nothing);
+  customElements.define("converse-footer", Footer);
+  customElements.define("converse-brand-logo", Brand);
+  converse.plugins.add("meerkat-chat", {
+    dependencies: ["converse-register"],
+    initialize() {
+      calmRegistration(this._converse.exports.RegistrationForm);
+    },
+  });
+  document.body.classList.add("started");
+  document.body.classList.toggle("without-groups", !settings.groups);
+  await converse.initialize({
+    view_mode: "fullscreen",
+    assets_path: settings.assetsPath,
+    loglevel: "warn",
+
+    // Which server: this one and no other.
+    websocket_url: websocketUrl(),
+    discover_connection_methods: false,
+    [settings.locked ? "locked_domain" : "default_domain"]: settings.domain,
+    allow_registration: settings.registration,
+    registration_domain: settings.domain,
+
+    // Nothing from elsewhere: no lists of providers, no media of links in messages, no images of emoji, no maps.
+    autocomplete_providers_url: null,
+    xmpp_providers_url: "",
+    providers_link: "",
+    muc_search_service: "",
+    render_media: false,
+    embed_3rd_party_media_players: false,
+    fetch_url_headers: false,
+    use_system_emojis: true,
+    emoji_image_path: settings.assetsPath,
+    geouri_replacement: "geo:$1,$2",
+    notification_icon: new URL("icon.svg", import.meta.url).href,
+    visible_toolbar_buttons: { call: false, clear: true, emoji: true, location: false, spoiler: false },
+
+    // OMEMO needs WebAssembly, which the page's policy forbids, and a browser is a poor place for keys.
+    whitelisted_plugins: ["meerkat-chat"],
+    blacklisted_plugins: ["converse-omemo", "converse-omemo-views", "converse-push"],
+
+    // A tab that is not looked at tells the server so, which then holds back what can wait (XEP-0352).
+    csi_waiting_time: 60,
+    auto_reconnect: true,
+    message_archiving: "always",
+    show_client_info: false,
+    show_message_avatar: true,
+  });
+}
+
+start().catch((error) => {
+  document.body.classList.remove("started");
+  const notice = document.getElementById("opening");
+  notice.className = "failed";
+  notice.textContent = `The chat could not be opened: ${error.message}`;
+  throw error;
+});
