@@ -1,0 +1,154 @@
+/** Runs one administration command: gathers its arguments, asks the node, shows what came back. */
+import { createReadStream } from "node:fs";
+import { resolve } from "node:path";
+import { SingleBar } from "cli-progress";
+import { AdminError, type Command, readArguments } from "../admin/command.ts";
+import { askNode } from "./admin-client.ts";
+import { CliFailure, exitCode } from "./failure.ts";
+import { dataFolder } from "./places.ts";
+import { renderForTerminal, renderJson } from "./render.ts";
+import { readSecrets, type WantedSecret } from "./secrets.ts";
+
+export interface CtlOptions {
+  readonly data?: string;
+  readonly json?: boolean;
+}
+
+/** What was given, sorted by what has to happen before it can be sent. */
+export interface GivenArguments {
+  /** Ready to be sent, secrets from standard input left out. */
+  readonly args: Readonly<Record<string, string>>;
+  /** Names of secrets that are read from standard input, in the order of the declaration. */
+  readonly asked: readonly string[];
+  /** Names of secrets that stand on the command line. */
+  readonly exposed: readonly string[];
+  /** Names of files, which are absolute now. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Sorts and checks what was given, as far as this side can.
+ * @throws CliFailure naming every argument that is missing, or the one that is wrong.
+ */
+export function sortArguments(
+  command: Command,
+  given: Readonly<Record<string, string>>,
+  currentFolder: string,
+  fullName: string,
+): GivenArguments {
+  const missing = Object.entries(command.arguments).filter(([name, { required }]) => required && !(name in given));
+  if (missing.length > 0) {
+    const list = missing.map(([name, { doc }]) => `  --${name}: ${doc}`).join("\n");
+    const what = missing.length === 1 ? "an argument is missing" : "arguments are missing";
+    throw usage(`${what}:\n${list}`, fullName);
+  }
+  const args: Record<string, string> = {};
+  const asked: string[] = [];
+  const exposed: string[] = [];
+  const files: string[] = [];
+  for (const [name, { kind }] of Object.entries(command.arguments)) {
+    const value = given[name];
+    if (value === undefined) continue;
+    if (kind === "secret" && value === "-") asked.push(name);
+    else if (kind === "secret") exposed.push(name);
+    else if (kind === "file" && value !== "") files.push(name);
+    if (kind !== "secret" || value !== "-") args[name] = files.includes(name) ? resolve(currentFolder, value) : value;
+  }
+  try {
+    // What the node would refuse is refused before a password is asked for; "-" stands for the ones to come.
+    readArguments(command, { ...args, ...Object.fromEntries(asked.map((name) => [name, "-"])) });
+  } catch (error) {
+    if (error instanceof AdminError) throw usage(error.message, fullName);
+    throw error;
+  }
+  return { args, asked, exposed, files };
+}
+
+function usage(message: string, fullName: string): CliFailure {
+  return new CliFailure(exitCode.usage, `${message}\nSee '${fullName} --help'.`);
+}
+
+/** A password that is compared is asked for once; one that will be set, twice. */
+export function wantedSecrets(command: Command, asked: readonly string[]): WantedSecret[] {
+  return asked.map((name) => ({ flag: `--${name}`, isNew: !command.name.startsWith("check") }));
+}
+
+/** Runs the command and prints its result. @throws CliFailure when it cannot be done. */
+export async function runCtl(
+  command: Command,
+  given: Readonly<Record<string, string>>,
+  options: CtlOptions,
+  fullName: string,
+): Promise<void> {
+  const { args, asked, exposed, files } = sortArguments(command, given, process.cwd(), fullName);
+  for (const name of exposed) {
+    process.stderr.write(
+      `meerkat: warning: --${name} on the command line is visible to other users of this machine, and your shell may ` +
+        `remember it; with '--${name} -' it is read from standard input.\n`,
+    );
+  }
+  const secrets = await readSecrets(wantedSecrets(command, asked), {
+    input: process.stdin,
+    prompt: (text) => process.stderr.write(text),
+  });
+  asked.forEach((name, index) => {
+    (args as Record<string, string>)[name] = secrets[index]!;
+  });
+  const bar = files.length === 1 ? await progressBar(args[files[0]!]!) : undefined;
+  const request = { category: command.category, command: command.name, args };
+  try {
+    const result = await askNode(request, {
+      dataDir: dataFolder(options.data),
+      progress: (done) => bar?.update(done),
+    });
+    bar?.update(bar.getTotal());
+    bar?.stop();
+    print(result, options.json === true);
+  } catch (error) {
+    bar?.stop();
+    throw error;
+  }
+}
+
+/** A bar on standard error as long as the file has lines; none where nobody watches. */
+async function progressBar(file: string): Promise<SingleBar | undefined> {
+  const lines = await countLines(file);
+  if (process.stderr.isTTY !== true || lines === 0) return undefined;
+  const bar = new SingleBar({
+    format: "{bar} {percentage}% | {value} of {total} | {duration_formatted} | {eta_formatted} to go",
+    barsize: 30,
+    barCompleteChar: "█",
+    barIncompleteChar: "░",
+    stream: process.stderr,
+    // The cursor would stay hidden when somebody presses Ctrl-C.
+    hideCursor: null,
+    etaBuffer: 50,
+  });
+  bar.start(lines, 0);
+  return bar;
+}
+
+/** @throws CliFailure when there is no such file; the node's own reason would not be nearer. */
+async function countLines(file: string): Promise<number> {
+  let lines = 0;
+  let last = 0x0a;
+  try {
+    for await (const chunk of createReadStream(file)) {
+      const bytes = chunk as Buffer;
+      for (const byte of bytes) if (byte === 0x0a) lines++;
+      last = bytes.at(-1) ?? last;
+    }
+  } catch (error) {
+    throw new CliFailure(exitCode.failed, `${file} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  return last === 0x0a ? lines : lines + 1;
+}
+
+function print(result: unknown, json: boolean): void {
+  const { stdout } = process;
+  if (json || stdout.isTTY !== true) {
+    stdout.write(renderJson(result));
+    return;
+  }
+  stdout.write(renderForTerminal(result, { columns: stdout.columns || 80, bold: stdout.hasColors?.() ?? false }));
+}

@@ -1,0 +1,95 @@
+/** `meerkat ctl`: one command for each administration command of the node, made from their declarations. */
+import { Command, type Help, Option } from "commander";
+import { adminCommands } from "../admin/catalogue.ts";
+import type { Command as AdminCommand, ArgumentKind } from "../admin/command.ts";
+import { type CtlOptions, runCtl } from "./ctl-run.ts";
+import { asGroup, fullName } from "./unknown-word.ts";
+
+/** What a category is about. One that is missing here is described by its commands. */
+const categoryDocs: Readonly<Record<string, string>> = {
+  account: "Accounts: make, list, import, remove; passwords",
+  session: "Who is connected, and ending it",
+  roster: "Contacts of accounts and their subscriptions",
+  stanza: "Send messages on behalf of accounts",
+  server: "The node itself: status, log level, stopping",
+  stat: "Counts of accounts and sessions",
+};
+
+const placeholders: Readonly<Record<ArgumentKind, string>> = {
+  domain: "<domain>",
+  username: "<name>",
+  jid: "<address>",
+  text: "<text>",
+  secret: "<password>",
+  integer: "<number>",
+  names: "<name,name>",
+  file: "<file>",
+};
+
+/** The tree `ctl` → category → command. */
+export function ctlCommand(commands: readonly AdminCommand[] = adminCommands): Command {
+  const ctl = withCommonOptions(new Command("ctl"))
+    .summary("Give the running node a command")
+    .description(
+      "Gives the running node a command, through a socket that only its owner can open.\n" +
+        "Results are tables on a terminal, and JSON in a pipe, a file, or with --json.",
+    )
+    .addHelpText(
+      "after",
+      "\nExamples:\n" +
+        "  $ meerkat ctl account                          what there is for accounts\n" +
+        "  $ meerkat ctl account registerUser --help\n" +
+        "  $ meerkat ctl account registerUser --domain localhost --username alice --password -\n" +
+        "  $ meerkat ctl session listSessions --json | jq '.[].user'\n" +
+        "\nExit codes: 0 done, 1 refused or failed, 2 used wrongly, 3 no node could be reached.",
+    );
+  asGroup(ctl, (word) => {
+    const owner = commands.find(({ name }) => name.toLowerCase() === word.toLowerCase());
+    return owner && `meerkat ctl ${owner.category} ${owner.name}`;
+  }).usage("[options] <category> <command> [--argument value ...]");
+
+  for (const category of new Set(commands.map((command) => command.category))) {
+    const own = commands.filter((command) => command.category === category);
+    const doc = categoryDocs[category] ?? own.map(({ name }) => name).join(", ");
+    const group = new Command(category).enablePositionalOptions().summary(doc).description(doc);
+    asGroup(group, (word) => {
+      if (own.some(({ name }) => name === word)) return undefined;
+      const other = commands.find(({ name }) => name.toLowerCase() === word.toLowerCase());
+      return other && `meerkat ctl ${other.category} ${other.name}`;
+    });
+    group.addHelpText("after", () => `\nExamples:\n${own.map(({ example }) => `  $ ${example}`).join("\n")}`);
+    for (const command of own) group.addCommand(oneCommand(command));
+    ctl.addCommand(group);
+  }
+  return ctl;
+}
+
+function oneCommand(command: AdminCommand): Command {
+  const built = new Command(command.name).summary(command.doc).description(command.doc);
+  for (const [name, { kind, doc, required, choices }] of Object.entries(command.arguments)) {
+    const allowed = choices === undefined ? "" : `; one of ${choices.join(", ")}`;
+    const note = required ? " (needed)" : "";
+    built.addOption(new Option(`--${name} ${placeholders[kind]}`, doc + allowed + note));
+  }
+  withCommonOptions(built)
+    .addHelpText("after", `\nExample:\n  $ ${command.example}`)
+    .configureHelp({ optionTerm: plainOptionTerm })
+    .action(async () => {
+      const { data, json, ...given } = built.opts<CtlOptions & Record<string, string>>();
+      const outer = built.parent?.parent?.opts<CtlOptions>() ?? {};
+      await runCtl(command, given, { data: data ?? outer.data, json: json ?? outer.json }, fullName(built));
+    });
+  return built;
+}
+
+/** They may stand before the category as well as among the arguments. */
+function withCommonOptions(command: Command): Command {
+  return command
+    .enablePositionalOptions()
+    .option("--data <folder>", "the data folder of the node (MEERKAT_DATA; default: the clone's data)")
+    .option("--json", "print JSON on a terminal too");
+}
+
+function plainOptionTerm(this: Help, option: Option): string {
+  return option.flags;
+}

@@ -1,0 +1,33 @@
+/** What is said to somebody who misspelt a command. */
+import type { Command } from "commander";
+import { guess } from "../config/guess.ts";
+import { CliFailure, exitCode } from "./failure.ts";
+
+/**
+ * Makes a command that only has commands below it answer for itself: alone it shows its help, as an error; a word it
+ * does not know is answered with a guess. `elsewhere` may know where that word belongs.
+ */
+export function asGroup(group: Command, elsewhere?: (word: string) => string | undefined): Command {
+  return group
+    .usage("<command>")
+    .argument("[words...]")
+    .action((words: string[]) => {
+      const [word] = words;
+      if (word === undefined) return group.help({ error: true });
+      const known = group.commands.map((command) => command.name());
+      throw new CliFailure(exitCode.usage, unknownWord(fullName(group), word, known, elsewhere?.(word)));
+    });
+}
+
+/** "unknown command"; what was meant, or everything that is known; and where the help is. */
+export function unknownWord(group: string, word: string, known: readonly string[], elsewhere?: string): string {
+  const near = guess(word, known);
+  const meant = elsewhere ?? (near === undefined ? undefined : `${group} ${near}`);
+  const hint = meant === undefined ? `There are: ${known.join(", ")}.` : `Did you mean '${meant}'?`;
+  return `'${group}' has no command '${word}'. ${hint}\nSee '${group} --help'.`;
+}
+
+/** `meerkat ctl account` */
+export function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
+}
