@@ -102,7 +102,7 @@ describe("hashes", () => {
     expect(capsVersion(psi, "sha-1")).toBe("q07IKJEyjvHSyhy//CH0CxmKi8w=");
   });
 
-  test("XEP-0390 section 4.4", () => {
+  test("XEP-0390 section 4.5", () => {
     expect(caps2Hash(bombus, "sha-256")).toBe("kzBZbkqJ3ADrj7v08reD1qcWUwNGHaidNUgD7nHpiw8=");
     expect(caps2Hash(bombus, "sha3-256")).toBe("79mdYAfU9rEdTOcWDO7UEAt6E56SUzk/g6TnqUeuD9Q=");
     expect(caps2Hash(tkabber, "sha-256")).toBe("u79ZroNJbdSWhdSp311mddz44oHHPsEBntQ5b1jqBSY=");
