@@ -1,0 +1,212 @@
+/** Starts the real server as a process of its own, on free ports with a fresh data folder, for tests from outside. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
+const startTimeoutMs = 20_000;
+
+export interface TestServer {
+  readonly c2sPort: number;
+  readonly tlsPort: number;
+  readonly httpPort: number;
+  readonly dataDir: string;
+  readonly pid: number;
+  /** What the server has logged so far, a JSON object a line. */
+  readonly log: readonly string[];
+  /** Runs `meerkat ctl …`; resolves to what it printed, parsed. Throws what it complained of. */
+  ctl(...args: string[]): Promise<unknown>;
+  /** Makes an account with the password "secret". */
+  register(username: string, domain?: string): Promise<void>;
+  /** Ends the process with this signal and waits until it is gone. */
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** Starts it again on the same data folder, after `kill`; ports may change. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface TestServerPlan {
+  /** Replaces the `[modules.…]` tables. */
+  readonly modules?: string;
+  /** TOML added to the end. */
+  readonly extra?: string;
+  readonly hosts?: readonly string[];
+  /** TOML of `[outgoing_pools.rdbms.default.connection]`. */
+  readonly database?: string;
+  /** Lines inside each `[[listen.c2s]]`. */
+  readonly c2s?: string;
+}
+
+const allModules = [
+  "roster",
+  "presence",
+  "disco",
+  "carboncopy",
+  "csi",
+  "stream_management",
+  "offline",
+  "last",
+  "privacy",
+  "blocking",
+  "private",
+  "vcard",
+  "version",
+  "time",
+  "ping",
+  "caps",
+  "sasl2",
+  "bind2",
+  "fast_auth_token",
+  "stanzaid",
+]
+  .map((name) => `[modules.mod_${name}]`)
+  .join("\n");
+
+export function configText(plan: TestServerPlan): string {
+  const { hosts = ["localhost"] } = plan;
+  return `
+[general]
+hosts = ${JSON.stringify(hosts)}
+loglevel = "info"
+[[listen.c2s]]
+port = 0
+ip_address = "127.0.0.1"
+${plan.c2s ?? ""}
+[listen.c2s.tls]
+mode = "starttls"
+[[listen.c2s]]
+port = 0
+ip_address = "127.0.0.1"
+${plan.c2s ?? ""}
+[listen.c2s.tls]
+mode = "tls"
+[[listen.http]]
+port = 0
+ip_address = "127.0.0.1"
+[[listen.http.handlers.mongoose_websocket_handler]]
+path = "/ws-xmpp"
+[[listen.http.handlers.meerkat_chat_handler]]
+path = "/chat"
+[[listen.http.handlers.meerkat_host_meta_handler]]
+path = "/.well-known"
+[[listen.http.handlers.meerkat_health_handler]]
+path = "/health"
+[[listen.http.handlers.mongoose_prometheus_handler]]
+path = "/metrics"
+[auth]
+scram_iterations = 4096
+[outgoing_pools.rdbms.default.connection]
+${plan.database ?? 'driver = "sqlite"\ndatabase = "meerkat.sqlite"'}
+${plan.modules ?? allModules}
+${plan.extra ?? ""}
+`;
+}
+
+export async function startServer(plan: TestServerPlan = {}): Promise<TestServer> {
+  const dataDir = mkdtempSync(join(tmpdir(), "meerkat-e2e-"));
+  const config = join(dataDir, "meerkat.toml");
+  writeFileSync(config, configText(plan));
+  const server = new ServerProcess(dataDir, config);
+  try {
+    await server.restart();
+  } catch (error) {
+    rmSync(dataDir, { recursive: true, force: true });
+    throw error;
+  }
+  return server;
+}
+
+class ServerProcess implements TestServer {
+  c2sPort = 0;
+  tlsPort = 0;
+  httpPort = 0;
+  readonly dataDir: string;
+  readonly log: string[] = [];
+  readonly #config: string;
+  #child: ChildProcess | undefined;
+  #gone: Promise<void> = Promise.resolve();
+
+  constructor(dataDir: string, config: string) {
+    this.dataDir = dataDir;
+    this.#config = config;
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  async restart(): Promise<void> {
+    const args = [join(root, "src/main.ts"), "start", "--config", this.#config, "--data", this.dataDir];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = child;
+    let open = 0;
+    let complaint = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      complaint += chunk;
+    });
+    await new Promise<void>((ready, fail) => {
+      const timer = setTimeout(
+        () => fail(new Error(`the server did not start: ${complaint}${this.log.join("\n")}`)),
+        startTimeoutMs,
+      );
+      this.#gone = new Promise((gone) => {
+        child.once("exit", (code) => {
+          clearTimeout(timer);
+          fail(new Error(`the server ended with ${code}: ${complaint}${this.log.join("\n")}`));
+          gone();
+        });
+      });
+      createInterface({ input: child.stdout }).on("line", (line) => {
+        this.log.push(line);
+        const found = /"port":(\d+),"msg":"(c2s|c2s-tls|http) open"/.exec(line);
+        if (found === null) return;
+        const port = Number(found[1]);
+        if (found[2] === "c2s") this.c2sPort = port;
+        else if (found[2] === "c2s-tls") this.tlsPort = port;
+        else this.httpPort = port;
+        if (++open < 3) return;
+        clearTimeout(timer);
+        ready();
+      });
+    });
+  }
+
+  async ctl(...args: string[]): Promise<unknown> {
+    const child = spawn(process.execPath, [join(root, "src/main.ts"), "ctl", ...args, "--data", this.dataDir], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    let complaint = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk;
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      complaint += chunk;
+    });
+    const code = await new Promise<number | null>((done) => child.once("close", done));
+    if (code !== 0) throw new Error(`ctl ${args.join(" ")} ended with ${code}: ${complaint}`);
+    return JSON.parse(output);
+  }
+
+  async register(username: string, domain = "localhost"): Promise<void> {
+    await this.ctl("account", "registerUser", "--domain", domain, "--username", username, "--password", "secret");
+  }
+
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    this.#child?.kill(signal);
+    await this.#gone;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill("SIGTERM");
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
