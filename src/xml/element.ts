@@ -116,7 +116,7 @@ export class Element {
 
   /**
    * The element as XML for a place whose default namespace is `contextNs`. Elements carry no prefixes, and `xmlns`
-   * stands only where the namespace changes; without a context it always stands here.
+   * stands only where the namespace changes; without a context it stands here whenever there is a namespace.
    */
   toXml(contextNs?: string): string {
     const reserved = this.ns === XML_NS; // can only be had by its prefix
