@@ -146,7 +146,7 @@ function compileEntry(entry: AclEntry, domain: string, hosted: ReadonlySet<strin
   return (subject) => tests.every((test) => test(subject));
 }
 
-/** A shell pattern as a regular expression: `*` any text, `?` one character, `[a-z]` one of a set, `[!a]` one not of it. */
+/** A shell pattern as a regular expression: `*` any text, `?` one character, `[a-z]` one of a set, `[!a]` one not of it. @throws SyntaxError when a range is backwards */
 export function globPattern(glob: string): RegExp {
   let source = "";
   for (let at = 0; at < glob.length; at++) {
@@ -158,7 +158,7 @@ export function globPattern(glob: string): RegExp {
       if (end < 0) source += "\\[";
       else {
         const negated = glob[at + 1] === "!" || glob[at + 1] === "^";
-        const set = glob.slice(at + (negated ? 2 : 1), end).replace(/[\\[\]^&~|]/g, "\\$&");
+        const set = glob.slice(at + (negated ? 2 : 1), end).replace(/[\\[\]^]/g, "\\$&");
         source += `[${negated ? "^" : ""}${set}]`;
         at = end;
       }

@@ -1,6 +1,7 @@
 /** Checks of single texts in the configuration: domains, addresses, paths, patterns. */
 import { isIP } from "node:net";
 import { domainToASCII, domainToUnicode } from "node:url";
+import { globPattern } from "./access.ts";
 
 /** A domain in the form addresses are compared in: lower case, Unicode; undefined when it is none. */
 export function normalDomain(text: string): string | undefined {
@@ -25,9 +26,12 @@ export const isUrlPath = (text: string): boolean => /^\/[A-Za-z0-9._~!$&'()*+,;=
 /** A language as `xml:lang` takes it (BCP 47, its shape). */
 export const isLanguage = (text: string): boolean => /^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$/.test(text);
 
-export function isRegexp(text: string): boolean {
+export const isRegexp = (text: string): boolean => compiles(() => new RegExp(text, "u"));
+export const isGlob = (text: string): boolean => compiles(() => globPattern(text));
+
+function compiles(pattern: () => RegExp): boolean {
   try {
-    new RegExp(text, "u");
+    pattern();
     return true;
   } catch (error) {
     if (error instanceof SyntaxError) return false;

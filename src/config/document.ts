@@ -12,10 +12,7 @@ export function configurationReference(): string {
     item: {
       kind: "table",
       doc: "",
-      shape: {
-        host: { kind: "string", required: true, allowed: "one of `general.hosts`", doc: "The domain." },
-        general: hostOptions.general,
-      },
+      shape: { host: hostOptions.host, general: hostOptions.general },
     },
   });
   return [...sections, host].join("\n");

@@ -109,25 +109,24 @@ export function readHostConfigs(
       problem(reading, path, `found ${foundText(found)}; allowed: a table`);
       return;
     }
-    const { host, modules, ...rest } = found;
-    const domain = typeof host === "string" ? normalDomain(host) : undefined;
-    if (domain === undefined || !hosts.has(domain)) {
-      const allowed = [...hosts].map((name) => JSON.stringify(name)).join(", ");
-      if (found.host_type === undefined && hosts.size > 0) {
-        const what = host === undefined ? "missing" : `found ${foundText(host)}`;
-        problem(reading, [...path, "host"], `${what}; allowed: one of general.hosts, ${allowed}`);
-      }
-    } else if (configs.has(domain)) {
-      problem(reading, [...path, "host"], `found ${foundText(host)} twice; allowed: one host_config each`);
-    }
+    const { modules, ...rest } = found;
     const options = resolveTable(
-      { shape: hostOptions, unsupported: HOST_UNSUPPORTED, others: ["host", "modules"] },
+      { shape: hostOptions, unsupported: HOST_UNSUPPORTED, others: ["modules"] },
       rest,
       path,
       reading,
-    ) as unknown as HostOverrides;
+    ) as unknown as Omit<HostOverrides, "path" | "modules"> & { readonly host: string | undefined };
     const own = modules === undefined ? undefined : readModules(modules, [...path, "modules"], registry, reading);
-    if (domain !== undefined) configs.set(domain, { ...options, path, modules: own });
+    const { host } = options;
+    const domain = host === undefined ? undefined : normalDomain(host);
+    if (domain === undefined) return; // which is said already
+    if (!hosts.has(domain) && hosts.size > 0) {
+      const allowed = [...hosts].map((name) => JSON.stringify(name)).join(", ");
+      problem(reading, [...path, "host"], `found ${foundText(host)}; allowed: one of general.hosts, ${allowed}`);
+    } else if (configs.has(domain)) {
+      problem(reading, [...path, "host"], `found ${foundText(host)} twice; allowed: one host_config each`);
+    }
+    configs.set(domain, { ...options, path, modules: own });
   });
   return configs;
 }
@@ -208,7 +207,7 @@ const HASHES: Readonly<Record<string, PasswordHash>> = {
 
 function authSettings(auth: AuthOptions): AuthSettings {
   return Object.freeze({
-    hashes: auth.password.hash.map((name) => HASHES[name]!),
+    hashes: Object.freeze(auth.password.hash.map((name) => HASHES[name]!)),
     scramIterations: auth.scramIterations,
     saslMechanisms: auth.saslMechanisms,
     usersMax: auth.maxUsersPerDomain,

@@ -53,12 +53,15 @@ export const AUTH_UNSUPPORTED: Reasons = {
   sasl_external: "",
   sasl_external_common_name: "",
 };
-export const AUTH_METHODS_UNSUPPORTED: Reasons = Object.fromEntries(
-  ["http", "ldap", "jwt", "external", "anonymous", "pki", "dummy"].map((method) => [
-    method,
-    "not supported by Meerkat yet",
-  ]),
-);
+export const AUTH_METHODS_UNSUPPORTED: Reasons = {
+  http: "",
+  ldap: "",
+  jwt: "",
+  external: "",
+  anonymous: "",
+  pki: "",
+  dummy: "",
+};
 
 export const MECHANISMS_UNSUPPORTED: Reasons = {
   ANONYMOUS: "",

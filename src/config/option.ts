@@ -189,7 +189,7 @@ export const option = {
     ...declared,
   }),
 
-  /** The name of an access rule; one that the file gives must be defined there. */
+  /** The name of an access rule; one that the file gives must be defined there, unless it is the default. */
   access: <const D extends Without<StringOption>>(declared: D): Typed<StringOption, Given<string, D>> => ({
     kind: "string",
     refersTo: "access",

@@ -97,7 +97,7 @@ function absent(option: Option, path: Path, reading: Reading): unknown {
     case "list": {
       const items = option.default ?? [];
       if (isLeaf(option.item)) record(reading, path, option, items, { from: "default" });
-      return items.map((item) => inCode(option.item, item));
+      return Object.freeze(items.map((item) => inCode(option.item, item)));
     }
     default:
       record(reading, path, option, option.default, { from: "default" });
@@ -198,7 +198,8 @@ function resolveLeaf(option: Option, raw: unknown, path: Path, reading: Reading)
   if (!accepts(option, found)) return refuse(option, found, path, reading);
   const value = found === "infinity" && hasInfinity(option) ? Number.POSITIVE_INFINITY : found;
   record(reading, path, option, value, origin);
-  if (option.kind === "string" && option.refersTo !== undefined) {
+  // A default may name a rule that nobody has to define, and saying it is no worse than leaving it out.
+  if (option.kind === "string" && option.refersTo !== undefined && value !== option.default) {
     reading.references.push({ path, kind: option.refersTo, name: value as string });
   }
   return inCode(option, value);

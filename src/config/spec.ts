@@ -389,7 +389,11 @@ const pattern = (what: string, how: "regexp" | "glob") =>
         allowed: "a regular expression",
         doc: `${what} matches this regular expression.`,
       })
-    : option.string({ doc: `${what} matches this shell pattern (* ? [a-z]).` });
+    : option.string({
+        check: checks.isGlob,
+        allowed: "a shell pattern",
+        doc: `${what} matches this shell pattern (* ? [a-z]).`,
+      });
 
 export const aclOptions = option.map(
   option.list(
@@ -539,8 +543,9 @@ export const rootOptions = {
 /** Names at the top of a file that are not in `rootOptions`. */
 export const otherTopNames = { ignored: mim.TOP_IGNORED, unsupported: mim.TOP_UNSUPPORTED };
 
-/** What `[[host_config]]` may hold beside `host` and `modules`. */
+/** What `[[host_config]]` may hold beside `modules`. */
 export const hostOptions = {
+  host: option.string({ required: true, check: checks.isDomain, allowed: "one of general.hosts", doc: "The domain." }),
   general: option.optionalTable(hostGeneral, { doc: "Options of `[general]` for this host." }),
   auth: { ...authOptions, optional: true },
   acl: aclOptions,

@@ -1,7 +1,7 @@
 /** The log: pino, as JSON lines for machines and as readable lines on a terminal. */
 
 import { type DestinationStream, type Logger, pino } from "pino";
-import pretty from "pino-pretty";
+import { prettyFactory } from "pino-pretty";
 import type { LogLevel } from "../util/log-levels.ts";
 
 export type { LogLevel };
@@ -99,17 +99,17 @@ function isSecretField(name: string): boolean {
 export function createLog(level: LogLevel, options: LogOptions = {}): RootLog {
   const onTerminal = process.stdout.isTTY === true;
   const destination = options.destination ?? pino.destination({ fd: 1, sync: true });
-  const target =
+  const readable =
     (options.pretty ?? onTerminal)
-      ? pretty({
-          destination: destination as never,
+      ? prettyFactory({
           colorize: options.colour ?? (onTerminal && process.env.NO_COLOR === undefined),
           translateTime: "SYS:HH:MM:ss.l",
           ignore: "pid,hostname",
           singleLine: true,
-          sync: true,
         })
-      : destination;
+      : undefined;
+  const target =
+    readable === undefined ? destination : { write: (line: string) => void destination.write(readable(line)) };
   const paths = [...SECRET_FIELDS, ...PRIVATE_FIELDS];
   const logger = pino(
     {

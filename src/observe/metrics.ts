@@ -284,7 +284,7 @@ function boundedHistogram(
 }
 
 function readGauge(registry: Registry, name: string, help: string, read: () => number): void {
-  const gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
+  const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
 }
 
 /** A counter whose numbers are kept elsewhere. */
