@@ -92,11 +92,8 @@ export class Conversation {
     failures.length = 0;
     const clock = new ManualClock();
     const store = await openStore({ driver: "sqlite", path: ":memory:" }, { clock, log });
-    await migrate(
-      store,
-      options.modules.flatMap((module) => module.migrations ?? []),
-      { clock },
-    );
+    const migrations = new Set(options.modules.flatMap((module) => module.migrations ?? []));
+    await migrate(store, [...migrations], { clock });
     return new Conversation(store, options);
   }
 
