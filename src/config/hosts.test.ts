@@ -5,7 +5,7 @@ import { about, HOSTS, load } from "./load.fixture.ts";
 describe("hosts that differ", () => {
   const alice = { local: "alice", domain: "example.org", resource: "" };
 
-  test("auth and modules are replaced, general is by option", () => {
+  test("auth and modules are replaced", () => {
     const { settings } = load(`${HOSTS}
 [auth]
 scram_iterations = 20000
@@ -14,8 +14,6 @@ max_users_per_domain = 5
 [modules.mod_offline]
 [[host_config]]
 host = "EXAMPLE.ORG"
-[host_config.general]
-replaced_wait_timeout = 1
 [host_config.auth]
 sasl_mechanisms = ["PLAIN"]
 [host_config.modules.mod_roster]
@@ -27,11 +25,9 @@ max_items = 7`);
       scramIterations: 10_000,
       usersMax: Number.POSITIVE_INFINITY,
     });
-    expect(own.replacedWaitTimeoutMs).toBe(1);
     expect([...own.modules]).toEqual([["mod_roster", { versioning: false, maxItems: 7 }]]);
     expect(other.auth).toMatchObject({ scramIterations: 20_000, usersMax: 5 });
     expect([...other.modules.keys()]).toEqual(["mod_roster", "mod_offline"]);
-    expect(other.replacedWaitTimeoutMs).toBe(2000);
   });
 
   test("a host may have no modules at all", () => {

@@ -33,7 +33,6 @@ type Rules = ReadonlyMap<string, readonly AccessClause[]>;
 /** One checked `[[host_config]]`. */
 interface HostOverrides {
   readonly path: Path;
-  readonly general: { readonly replacedWaitTimeoutMs: number } | undefined;
   readonly auth: AuthOptions | undefined;
   readonly modules: ModuleOptions | undefined;
   readonly acl: Acls;
@@ -155,7 +154,6 @@ export function hostSettings(
     modules: own?.modules ?? modules,
     access: new AccessRules(domain, hosts, acls, rules),
     certificate: certificates.get(domain),
-    replacedWaitTimeoutMs: (own?.general ?? options.general).replacedWaitTimeoutMs,
   });
 }
 

@@ -40,7 +40,6 @@ export function c2sListener(found: C2s, index: number, context: ListenerContext)
     ...address(found, path, context),
     ...clientPolicy(found, path, context),
     connectionsMax: found.maxConnections,
-    backlog: found.backlog,
     reusePort: found.reusePort,
     tls: found.tls && Object.freeze({ mode: found.tls.mode, ...tls(found.tls, [...path, "tls"], context) }),
   });
@@ -60,7 +59,6 @@ export function httpListener(found: Http, index: number, context: ListenerContex
           ...place(handler),
           ...clientPolicy(handler, [...path, "handlers", "mongoose_websocket_handler", at], context),
           timeoutMs: handler.timeoutMs,
-          pingRateMs: handler.pingRateMs,
         }),
       ),
       chat: handlers.meerkatChatHandler.map(place),
@@ -140,7 +138,6 @@ function tls(found: TlsOptions, path: Path, { reading, absolute }: ListenerConte
   return Object.freeze({
     certificate: found.certfile === undefined ? undefined : certificateFiles(found.certfile, found.keyfile, absolute),
     passphrase: found.password,
-    cacertfile: found.cacertfile && absolute(found.cacertfile),
     ciphers: found.ciphers,
     versions: found.versions,
   });

@@ -23,7 +23,7 @@ versionning = true
       "m.toml:2:1: general.hosts: found an empty array; allowed: an array of at least 1, each a domain",
       'm.toml:3:1: general.loglevel: found "warnin"; allowed: "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "all"; did you mean "warning"?',
       "m.toml:4:1: listen.c2s[0].port: missing; allowed: an integer from 0 to 65535",
-      'm.toml:5:1: listen.c2s[0].prot: unknown option; did you mean "port"? Allowed here: port, ip_address, ip_version, proto, shaper, access, max_stanza_size, state_timeout, backwards_compatible_session, allowed_auth_methods, max_connections, backlog, reuse_port, proxy_protocol, tls',
+      'm.toml:5:1: listen.c2s[0].prot: unknown option; did you mean "port"? Allowed here: port, ip_address, ip_version, proto, shaper, access, max_stanza_size, state_timeout, backwards_compatible_session, allowed_auth_methods, max_connections, reuse_port, proxy_protocol, tls',
       'm.toml:6:1: listen.c2s[0].max_stanza_size: found "big"; allowed: an integer from 10000 to 10485760 (bytes) or "infinity"',
       'm.toml:7:1: modules.mod_rooster: unknown module; did you mean "mod_roster"? Allowed here: mod_roster, mod_stream_management, mod_offline',
       "m.toml:8:1: modules.mod_muc: known to MongooseIM, not supported by Meerkat yet",
@@ -45,9 +45,11 @@ versionning = true
       ["m.toml:4:1: listen.c2s[0].port: found 1.5; allowed: an integer from 0 to 65535"],
     ],
     [
-      "infinity where there is none",
-      "[[listen.c2s]]\nport = 1\nbacklog = inf",
-      ["m.toml:5:1: listen.c2s[0].backlog: found Infinity; allowed: an integer from 0 to 65535 (connections)"],
+      "infinity as TOML has it",
+      "[[listen.c2s]]\nport = 1\nmax_connections = inf",
+      [
+        'm.toml:5:1: listen.c2s[0].max_connections: found Infinity; allowed: an integer of at least 1 (connections) or "infinity"',
+      ],
     ],
     [
       "a date",
@@ -269,7 +271,7 @@ versionning = true
     [
       "a global option of one host",
       "[[host_config]]\nhost = 'example.org'\n[host_config.general]\nloglevel = 'info'",
-      ["m.toml:6:1: host_config[0].general.loglevel: unknown option; allowed here: replaced_wait_timeout"],
+      ["m.toml:6:1: host_config[0].general.loglevel: unknown option; allowed here: nothing"],
     ],
     [
       "a module of one host",

@@ -26,7 +26,6 @@ describe("a file that is right", () => {
     });
     expect(host.auth.saslMechanisms).toHaveLength(11);
     expect([...host.modules]).toEqual([]);
-    expect(host.replacedWaitTimeoutMs).toBe(2000);
   });
 
   test("a listener with encryption, a shaper and a rule", () => {
@@ -60,13 +59,11 @@ value = "allow"`,
       stateTimeoutMs: 5000,
       backwardsCompatibleSession: true,
       connectionsMax: 5,
-      backlog: 1024,
       reusePort: true,
       tls: {
         mode: "tls",
         certificate: { certfile: "/etc/meerkat/cert.pem", keyfile: "/etc/meerkat/cert.pem" },
         passphrase: undefined,
-        cacertfile: undefined,
         ciphers: undefined,
         versions: ["tlsv1.3"],
       },
@@ -80,7 +77,6 @@ port = 5280
 ip_address = "127.0.0.1"
 [[listen.http.handlers.mongoose_websocket_handler]]
 timeout = "infinity"
-ping_rate = 20000
 [[listen.http.handlers.meerkat_chat_handler]]
 host = "Chat.Example.org"
 path = "/"
@@ -93,9 +89,7 @@ path = "/"
       connectionsMax: Number.POSITIVE_INFINITY,
     });
     expect(http?.handlers).toMatchObject({
-      webSocket: [
-        { host: "_", path: "/ws-xmpp", timeoutMs: Number.POSITIVE_INFINITY, pingRateMs: 20_000, access: "all" },
-      ],
+      webSocket: [{ host: "_", path: "/ws-xmpp", timeoutMs: Number.POSITIVE_INFINITY, access: "all" }],
       chat: [{ host: "chat.example.org", path: "/" }],
       prometheus: [{ host: "_", path: "/metrics" }],
       health: [],

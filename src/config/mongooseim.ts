@@ -8,6 +8,7 @@ export const GENERAL_IGNORED: Reasons = {
   sm_backend: OWN_TABLES,
   s2s_backend: OWN_TABLES,
   component_backend: OWN_TABLES,
+  replaced_wait_timeout: "a session that another one replaces ends at once",
   hide_service_name: "the name of the service is in its certificate and in DNS",
   http_server_name: "no Server header is sent",
   max_fsm_queue: "queues are bounded by [limits]",
@@ -24,12 +25,20 @@ export const LISTENER_IGNORED: Reasons = {
   num_acceptors: "one event loop accepts all connections",
   hibernate_after: NO_PROCESSES,
 };
+export const C2S_IGNORED: Reasons = {
+  ...LISTENER_IGNORED,
+  backlog: "the runtime and the system decide (net.core.somaxconn)",
+};
+export const WEBSOCKET_IGNORED: Reasons = {
+  ping_rate: "a silent client is pinged in time before timeout",
+};
 export const C2S_UNSUPPORTED: Reasons = {
   hidden_components: "it is an option of component listeners",
   c2s_state_timeout: "its name is state_timeout now",
 };
 
 export const TLS_IGNORED: Reasons = {
+  cacertfile: "client certificates are not asked for",
   dhfile: "TLS 1.3 and ECDHE have their own groups",
   session_tickets: "the TLS library decides",
   module: "there is one TLS library",

@@ -19,7 +19,6 @@ export interface TlsSettings {
   readonly certificate: CertificateFiles | undefined;
   /** Passphrase of the private key. */
   readonly passphrase: string | undefined;
-  readonly cacertfile: string | undefined;
   readonly ciphers: string | undefined;
   readonly versions: readonly TlsVersion[];
 }
@@ -50,7 +49,6 @@ export interface ClientPolicy {
 export interface C2sListener extends ListenerAddress, ClientPolicy {
   /** Infinity for no limit. */
   readonly connectionsMax: number;
-  readonly backlog: number;
   readonly reusePort: boolean;
   readonly tls: C2sTlsSettings | undefined;
 }
@@ -64,7 +62,6 @@ export interface HttpPlace {
 export interface WebSocketHandler extends HttpPlace, ClientPolicy {
   /** Silence after which a connection is closed; Infinity for never. */
   readonly timeoutMs: number;
-  readonly pingRateMs: number | undefined;
 }
 
 export interface HttpListener extends ListenerAddress {
@@ -133,7 +130,6 @@ export interface HostSettings {
   readonly access: AccessRules;
   /** Its own certificate, before that of the listener. */
   readonly certificate: CertificateFiles | undefined;
-  readonly replacedWaitTimeoutMs: number;
 }
 
 export interface Settings {

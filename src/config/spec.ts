@@ -32,7 +32,6 @@ const tlsOptions = {
   certfile: file("Certificate with its chain, PEM. Without it a self-signed one is made in the data folder."),
   keyfile: file("Private key of the certificate, PEM; may be left out when `certfile` holds it too."),
   password: option.string({ secret: true, doc: "Passphrase of the private key." }),
-  cacertfile: file("Authorities that are trusted instead of the system's, PEM."),
   ciphers: option.string({
     check: checks.isFilled,
     doc: "Cipher suites up to TLS 1.2, as OpenSSL lists them; by default the TLS library's.",
@@ -108,18 +107,11 @@ const c2s = option.table(
         doc: "Most connections of this listener; further ones are closed at once.",
       }),
     ),
-    backlog: option.integer({
-      default: 1024,
-      min: 0,
-      max: 65_535,
-      unit: "connections",
-      doc: "Connections the system holds until they are accepted; a hint, bounded by the system.",
-    }),
     reuse_port: option.boolean({ default: false, doc: "Let several processes listen on this port (SO_REUSEPORT)." }),
     proxy_protocol: option.boolean({ default: false, only: false, doc: "Expect a PROXY header of a load balancer." }),
     tls: option.optionalTable({ mode: tlsMode, ...tlsOptions }, tlsTable),
   },
-  { doc: "Clients over TCP.", ignored: mim.LISTENER_IGNORED, unsupported: mim.C2S_UNSUPPORTED },
+  { doc: "Clients over TCP.", ignored: mim.C2S_IGNORED, unsupported: mim.C2S_UNSUPPORTED },
 );
 
 const handlerOptions = (path: string) =>
@@ -149,17 +141,13 @@ const handlers = option.table(
             option.duration({
               default: 60_000,
               min: 1000,
+              max: 960_000,
               unit: "ms",
-              doc: "Silence after which a connection is closed.",
+              doc: "Silence after which a connection is closed; a client that is there is pinged in time.",
             }),
           ),
-          ping_rate: option.duration({
-            min: 1000,
-            unit: "ms",
-            doc: "How often the server sends a ping frame; not given, it sends none.",
-          }),
         },
-        { doc: "XMPP over WebSocket (RFC 7395)." },
+        { doc: "XMPP over WebSocket (RFC 7395).", ignored: mim.WEBSOCKET_IGNORED },
       ),
       { doc: "XMPP over WebSocket (RFC 7395)." },
     ),
@@ -438,17 +426,6 @@ export const accessOptions = option.map(
   { doc: "Access rules: what they may. `all` and `none` exist already." },
 );
 
-/** The part of `[general]` that a host may override. */
-const hostGeneral = {
-  replaced_wait_timeout: option.duration({
-    default: 2000,
-    min: 0,
-    max: 60_000,
-    unit: "ms",
-    doc: "How long to wait for the end of a session that another one replaces before warning.",
-  }),
-} satisfies OptionSpec;
-
 const general = option.table(
   {
     loglevel: option.choice({
@@ -481,7 +458,6 @@ const general = option.table(
         doc: 'Shortest time between two registrations from one address; "infinity" allows one ever.',
       }),
     ),
-    ...hostGeneral,
     domain_certfile: option.list(
       option.table(
         {
@@ -546,7 +522,14 @@ export const otherTopNames = { ignored: mim.TOP_IGNORED, unsupported: mim.TOP_UN
 /** What `[[host_config]]` may hold beside `modules`. */
 export const hostOptions = {
   host: option.string({ required: true, check: checks.isDomain, allowed: "one of general.hosts", doc: "The domain." }),
-  general: option.optionalTable(hostGeneral, { doc: "Options of `[general]` for this host." }),
+  general: option.optionalTable(
+    {},
+    {
+      doc: "Nothing of `[general]` differs by host so far.",
+      ignored: { replaced_wait_timeout: mim.GENERAL_IGNORED.replaced_wait_timeout! },
+      unsupported: { route_subdomains: mim.GENERAL_UNSUPPORTED.route_subdomains! },
+    },
+  ),
   auth: { ...authOptions, optional: true },
   acl: aclOptions,
   access: accessOptions,
