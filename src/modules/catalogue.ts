@@ -1,13 +1,16 @@
 /** Every feature there is, in the order in which handlers of one stage run: first what refuses, last what describes. */
 import type { ModuleDefinition } from "../hooks/define-module.ts";
 import { bind2 } from "./bind2.ts";
+import { caps } from "./caps/caps.ts";
 import { carbons } from "./carbons.ts";
 import { csi } from "./csi.ts";
 import { disco } from "./disco.ts";
+import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
 import { offline } from "./offline/offline.ts";
 import { presence } from "./presence.ts";
 import { privateStorage } from "./private.ts";
+import { register } from "./register.ts";
 import { roster } from "./roster/roster.ts";
 import { sasl2 } from "./sasl2.ts";
 import { streamManagement } from "./stream-management.ts";
@@ -27,6 +30,9 @@ export const catalogue: readonly AnyModule[] = [
   offline,
   privateStorage,
   vcard,
+  register,
+  extdisco,
+  caps,
   disco,
   csi,
 ];
