@@ -67,6 +67,17 @@ function calmRegistration(Form) {
   };
 }
 
+/**
+ * Who accepts a request in Converse 14 should also ask for the other's presence: it calls `contact.subscribe()`, which is
+ * `subscribeToPresence()` since that version, while `subscribe` became a way to watch a model and always has arguments.
+ */
+function subscribeBack(Contact) {
+  const watch = Contact.prototype.subscribe;
+  Contact.prototype.subscribe = function (...args) {
+    return args.length === 0 ? this.subscribeToPresence() : watch.apply(this, args);
+  };
+}
+
 async function start() {
   const { default: converse } = await import(`${settings.assetsPath}converse.min.js`);
   // Defined before Converse registers its own of the same name, these stay.
@@ -74,9 +85,11 @@ async function start() {
   customElements.define("converse-footer", Footer);
   customElements.define("converse-brand-logo", Brand);
   converse.plugins.add("meerkat-chat", {
-    dependencies: ["converse-register"],
+    dependencies: ["converse-register", "converse-roster"],
     initialize() {
-      calmRegistration(this._converse.exports.RegistrationForm);
+      const { RegistrationForm, RosterContact } = this._converse.exports;
+      calmRegistration(RegistrationForm);
+      subscribeBack(RosterContact);
     },
   });
   document.body.classList.add("started");

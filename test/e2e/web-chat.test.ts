@@ -1,0 +1,218 @@
+/** The web chat as people see it: the real server, the real page, two browsers (Chromium through playwright-core). */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { startServer, type TestServer } from "../support/server.ts";
+
+const executablePath = process.env.MEERKAT_CHROMIUM ?? "/usr/bin/chromium";
+const withChromium = test.skipIf(!existsSync(executablePath));
+/** Where the README's picture goes; taken only when asked for, because it differs from run to run. */
+const screenshot = fileURLToPath(new URL("../../docs/images/web-chat.png", import.meta.url));
+const patienceMs = 15_000;
+const testTimeoutMs = 60_000;
+
+const flags = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+const modules = ["roster", "presence", "disco", "carboncopy", "csi", "stream_management", "offline", "vcard", "ping"]
+  .map((name) => `[modules.mod_${name}]`)
+  .join("\n");
+
+let browser: Browser;
+/** Strangers may open accounts. */
+let open: TestServer;
+/** Only the operator makes accounts. */
+let closed: TestServer;
+
+beforeAll(async () => {
+  if (!existsSync(executablePath)) return;
+  [browser, open, closed] = await Promise.all([
+    chromium.launch({ executablePath, headless: true, args: flags }),
+    startServer({ modules: `${modules}\n[modules.mod_register]` }),
+    startServer({ modules }),
+  ]);
+}, testTimeoutMs);
+
+afterAll(async () => {
+  await browser?.close();
+  await Promise.all([open?.stop(), closed?.stop()]);
+}, testTimeoutMs);
+
+/** A person in front of a browser of their own. */
+class Person {
+  readonly context: BrowserContext;
+  readonly page: Page;
+  /** What went wrong in the page: exceptions, breaches of its policy, files that are missing. */
+  readonly problems: string[] = [];
+  /** Requests to anything but the server. */
+  readonly foreign: string[] = [];
+
+  private constructor(context: BrowserContext, page: Page, origin: string) {
+    this.context = context;
+    this.page = page;
+    page.setDefaultTimeout(patienceMs);
+    page.on("pageerror", (error) => this.problems.push(`exception: ${error.message}`));
+    page.on("console", (message) => {
+      if (message.type() === "error") this.problems.push(`console: ${message.text()}`);
+    });
+    page.on("request", (request) => {
+      const url = request.url();
+      if (!url.startsWith(origin) && !/^(data|blob):/.test(url)) this.foreign.push(url);
+    });
+    page.on("websocket", (socket) => {
+      if (!socket.url().startsWith(origin.replace(/^http/, "ws"))) this.foreign.push(socket.url());
+    });
+  }
+
+  static async at(server: TestServer): Promise<Person> {
+    const context = await browser.newContext({ locale: "en-US", viewport: { width: 1100, height: 680 } });
+    const origin = `http://localhost:${server.httpPort}`;
+    const person = new Person(context, await context.newPage(), origin);
+    await person.page.goto(`${origin}/chat`);
+    await person.page.locator("#converse-login").waitFor();
+    return person;
+  }
+
+  async register(username: string, password: string): Promise<void> {
+    await this.page.getByText("Create an account").click();
+    const form = this.page.locator("#converse-register");
+    await form.locator("input[name=username]").fill(username);
+    await form.locator("input[name=password]").fill(password);
+    await form.locator("input[type=submit]").click();
+    await this.page.locator("converse-user-profile").waitFor();
+  }
+
+  async submitLogin(username: string, password: string): Promise<void> {
+    const form = this.page.locator("#converse-login");
+    await form.locator("input[name=jid]").fill(username);
+    await form.locator("input[name=password]").fill(password);
+    await form.locator("button[type=submit]").click();
+  }
+
+  async logIn(username: string, password: string): Promise<void> {
+    await this.submitLogin(username, password);
+    await this.page.locator("converse-user-profile").waitFor();
+  }
+
+  async addContact(address: string): Promise<void> {
+    await this.page.locator(".dropdown--contacts button").click();
+    await this.page.locator(".add-contact").click();
+    const form = this.page.locator("converse-add-contact-modal form");
+    await form.locator("input[name=jid]").fill(address);
+    await form.locator("button[type=submit]").click();
+    await form.waitFor({ state: "hidden" });
+  }
+
+  async acceptRequestOf(address: string): Promise<void> {
+    const request = this.page.locator("converse-roster-contact", { has: this.page.locator(`[data-jid="${address}"]`) });
+    await request.locator(".contact-actions button").click();
+    await request.locator(".accept-xmpp-request").click();
+    const form = this.page.locator("converse-accept-contact-request-modal form");
+    await form.locator("button[type=submit]").click();
+    await form.waitFor({ state: "hidden" });
+  }
+
+  /** Waits until the list of contacts shows this one as there. */
+  async seesOnline(address: string): Promise<void> {
+    const contact = this.page.locator(".list-item[data-status=online]", {
+      has: this.page.locator(`[data-jid="${address}"]`),
+    });
+    await contact.waitFor();
+  }
+
+  async openChatWith(address: string): Promise<void> {
+    await this.page.locator(`#converse-roster [data-jid="${address}"]`).first().click();
+    await this.page.locator("converse-chat textarea").waitFor();
+  }
+
+  async says(text: string): Promise<void> {
+    const box = this.page.locator("converse-chat textarea");
+    await box.fill(text);
+    await box.press("Enter");
+  }
+
+  async reads(text: string): Promise<void> {
+    await this.page.locator("converse-chat .chat-msg__text", { hasText: text }).waitFor();
+  }
+}
+
+withChromium(
+  "two people register, add each other and chat in both directions",
+  async () => {
+    const alice = await Person.at(open);
+    const bob = await Person.at(open);
+    await Promise.all([alice.register("alice", "correct horse"), bob.register("bob", "battery staple")]);
+
+    await alice.addContact("bob@localhost");
+    await bob.acceptRequestOf("alice@localhost");
+    // Each asked for the other's presence, each allowed it.
+    await alice.seesOnline("bob@localhost");
+    await bob.seesOnline("alice@localhost");
+
+    await alice.openChatWith("bob@localhost");
+    await bob.openChatWith("alice@localhost");
+    await alice.says("Hello Bob, are you <there> & well?");
+    await alice.reads("Hello Bob, are you <there> & well?");
+    await bob.reads("Hello Bob, are you <there> & well?");
+    await bob.says("I am 👋");
+    await alice.reads("I am 👋");
+    await alice.says("Lunch at noon?");
+    await bob.reads("Lunch at noon?");
+    await bob.says("Gladly. See you there!");
+    await alice.reads("Gladly. See you there!");
+
+    if (process.env.MEERKAT_SCREENSHOT === "1") {
+      mkdirSync(dirname(screenshot), { recursive: true });
+      await alice.page.screenshot({ path: screenshot });
+    }
+    for (const person of [alice, bob]) {
+      expect(person.problems).toEqual([]);
+      expect(person.foreign).toEqual([]);
+      await person.context.close();
+    }
+  },
+  testTimeoutMs,
+);
+
+withChromium(
+  "a message sent while the other is away is there when they come back",
+  async () => {
+    await Promise.all([closed.register("carol"), closed.register("dave")]);
+    const carol = await Person.at(closed);
+    await carol.logIn("carol", "secret");
+    await carol.addContact("dave@localhost");
+    await carol.says("Read this when you are back");
+    await carol.reads("Read this when you are back");
+
+    const dave = await Person.at(closed);
+    await dave.logIn("dave", "secret");
+    await dave.openChatWith("carol@localhost");
+    await dave.reads("Read this when you are back");
+    for (const person of [carol, dave]) await person.context.close();
+  },
+  testTimeoutMs,
+);
+
+withChromium(
+  "where registration is off there is no way to it, and a wrong password is said to be wrong",
+  async () => {
+    await closed.register("erin");
+    const erin = await Person.at(closed);
+    expect(await erin.page.getByText("Create an account").count()).toBe(0);
+    await erin.submitLogin("erin", "not secret");
+    await erin.page.locator(".conn-feedback", { hasText: /password/i }).waitFor();
+    await erin.logIn("erin", "secret");
+    expect(erin.foreign).toEqual([]);
+    await erin.context.close();
+  },
+  testTimeoutMs,
+);
