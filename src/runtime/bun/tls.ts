@@ -42,6 +42,8 @@ export class ServerCertificates {
   #exact = new Map<string, NativeContext>();
   #wildcard = new Map<string, NativeContext>();
   #default!: NativeContext;
+  #current: readonly HostCertificate[] = [];
+  readonly #watchers = new Set<() => void>();
 
   /** The first certificate serves clients that name no host or an unknown one. Throws `TlsConfigurationError`. */
   constructor(certificates: readonly HostCertificate[], settings: TlsSettings = {}) {
@@ -67,6 +69,19 @@ export class ServerCertificates {
     this.#exact = exact;
     this.#wildcard = wildcard;
     this.#default = first.context;
+    this.#current = certificates.map((certificate, index) => ({ ...certificate, hosts: entries[index]!.names }));
+    for (const changed of this.#watchers) changed();
+  }
+
+  /** What is served now, with the names in `hosts` as the network writes them; never empty. */
+  get current(): readonly HostCertificate[] {
+    return this.#current;
+  }
+
+  /** `changed` is called after each reload, until the returned function is. */
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed);
+    return () => this.#watchers.delete(changed);
   }
 
   get defaultContext(): NativeContext {
