@@ -177,7 +177,7 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
   }
   for (const plan of settings.listen.http) {
     const listener = listenHttp(node, plan);
-    disposals.push(() => listener.stop());
+    disposals.push(() => listener.abort());
     ports.push({ option: plan.option, kind: "http", address: plan.ipAddress, port: listener.port });
   }
   const admin = await openAdminSocket(

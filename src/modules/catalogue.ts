@@ -9,6 +9,8 @@ import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
 import { offline } from "./offline/offline.ts";
 import { presence } from "./presence.ts";
+import { blocking } from "./privacy/blocking.ts";
+import { privacy } from "./privacy/privacy.ts";
 import { privateStorage } from "./private.ts";
 import { register } from "./register.ts";
 import { roster } from "./roster/roster.ts";
@@ -24,6 +26,8 @@ export const catalogue: readonly AnyModule[] = [
   bind2,
   fastAuthToken,
   streamManagement,
+  privacy,
+  blocking,
   roster,
   presence,
   carbons,

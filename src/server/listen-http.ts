@@ -1,7 +1,83 @@
-/** Opens the listeners for HTTP. */
-import type { HttpListener } from "../config/settings.ts";
+/** Opens the listeners for HTTP: pages and probes by `http/`, WebSockets (RFC 7395) as client streams. */
+import type { HttpListener, WebSocketHandler } from "../config/settings.ts";
+import { createHttpApp } from "../http/app.ts";
+import { type HttpServer, type RequestInfo, serveHttp } from "../runtime/bun/http.ts";
+import type { ByteSocket, SocketHandler } from "../socket/socket.ts";
+import { C2sStream } from "../stream/c2s-stream.ts";
+import type { StreamEnvironment } from "../stream/environment.ts";
+import { listenerPolicy } from "./listen-c2s.ts";
 import type { NodeParts } from "./node-parts.ts";
 
-export function listenHttp(_node: NodeParts, plan: HttpListener): { readonly port: number; stop(): void } {
-  throw new Error(`${plan.option} cannot be opened`);
+/** No page of ours takes a body. */
+const requestBytesMax = 64 * 1024;
+/** The longest silence the runtime can watch for, in seconds. */
+const idleSecondsMax = 960;
+
+/** Opens one HTTP listener. Throws `PortTaken`, `CannotListen`, or `TlsConfigurationError`. */
+export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer {
+  const app = createHttpApp({
+    handlers: {
+      websocket: listener.handlers.webSocket,
+      chat: listener.handlers.chat,
+      metrics: listener.handlers.prometheus,
+      health: listener.handlers.health,
+      hostMeta: listener.handlers.hostMeta,
+    },
+    secure: listener.tls !== undefined,
+    metrics: { contentType: node.metrics.contentType, text: () => node.metrics.text() },
+    ready: () => readiness(node),
+    live: () => true,
+    log: node.log,
+    domains: () => [...node.settings.hosts.keys()],
+    registrationAllowed: (domain) => node.settings.hosts.get(domain)?.modules.has("mod_register") === true,
+    groupsOffered: (domain) => node.settings.hosts.get(domain)?.modules.has("mod_muc") === true,
+  });
+  const sockets = listener.handlers.webSocket;
+  const environments = new Map(sockets.map((handler) => [handler, environmentFor(node, listener, handler)]));
+  const idleMs = Math.max(0, ...sockets.map((handler) => handler.timeoutMs));
+  return serveHttp({
+    address: listener.ipAddress,
+    port: listener.port,
+    certificates: listener.tls === undefined ? undefined : node.certificates.of(listener.tls),
+    requestBytesMax,
+    fetch: (request, info) => app.fetch(request, info),
+    failed: (error) => node.log.error({ err: error }, "an HTTP request failed"),
+    webSocket:
+      sockets.length === 0
+        ? undefined
+        : {
+            ...node.sockets,
+            messageBytesMax: Math.max(...sockets.map((handler) => handler.stanzaBytesMax)),
+            idleTimeoutSeconds: Number.isFinite(idleMs) ? Math.min(idleSecondsMax, Math.ceil(idleMs / 1000)) : 0,
+            connectionsMax: listener.connectionsMax,
+            upgrade: (request, info) => upgrade(node, environments, request, info),
+          },
+  });
+}
+
+function environmentFor(node: NodeParts, listener: HttpListener, handler: WebSocketHandler): StreamEnvironment {
+  return {
+    ...node.streams,
+    counters: node.metrics.streamCounters("websocket", listener.tls === undefined ? "none" : "tls"),
+    listener: listenerPolicy(node.settings, handler, "none", 0),
+  };
+}
+
+function upgrade(
+  node: NodeParts,
+  environments: ReadonlyMap<WebSocketHandler, StreamEnvironment>,
+  request: Request,
+  info: RequestInfo,
+): ((socket: ByteSocket) => SocketHandler) | Response | undefined {
+  const url = new URL(request.url);
+  for (const [handler, environment] of environments) {
+    if (handler.path !== url.pathname || (handler.host !== "_" && handler.host !== url.hostname)) continue;
+    if (!node.gate.accepts(info.remote)) return new Response("too many connections\n", { status: 503 });
+    return (socket) => new C2sStream(environment, socket);
+  }
+  return undefined;
+}
+
+function readiness({ store }: NodeParts): { ready: boolean; reasons: string[] } {
+  return store.ready ? { ready: true, reasons: [] } : { ready: false, reasons: ["the database does not answer"] };
 }

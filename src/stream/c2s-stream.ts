@@ -329,7 +329,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     const triesLeft = account === undefined ? this.environment.listener.saslTries : 0;
     this.become({ at: "opening", account, triesLeft });
     this.#headerSent = false;
-    this.#scanner.reset();
+    // What came in clear behind <starttls/> was not protected and is thrown away (RFC 6120 section 5.4.3.3).
+    this.#scanner.reset(account === undefined);
   }
 
   /** SASL has succeeded; the client restarts the stream. */

@@ -13,7 +13,7 @@ import { establishSession, fullJid } from "./bind.ts";
 import type { C2sStream } from "./c2s-stream.ts";
 import { ManagedStream } from "./managed-stream.ts";
 import { advance, decodeResponse, type Exchanging, fail, type SaslProfile, type Stranger } from "./sasl.ts";
-import { featuresAfterLogin, sasl2Offered } from "./stream-features.ts";
+import { featuresAfterLogin, featuresWhenBound, sasl2Offered } from "./stream-features.ts";
 
 const uuid4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
@@ -99,7 +99,7 @@ async function succeeded(stream: C2sStream, state: Exchanging, account: Jid, suc
       else resumeFailed = text;
     });
     if (resumed) {
-      stream.sendFeatures(featuresAfterLogin(stream, host));
+      stream.sendFeatures(featuresWhenBound(stream, host));
       stream.settleIn();
       return;
     }
@@ -119,7 +119,7 @@ async function succeeded(stream: C2sStream, state: Exchanging, account: Jid, suc
     const session = await establishSession(stream, host, jid, userAgent);
     const bound = await enableInline(stream, host, session, request.bind);
     announce(session.jid, `${resumeFailed}<bound xmlns='${ns.bind2}'>${bound}</bound>`);
-    stream.sendFeatures(featuresAfterLogin(stream, host));
+    stream.sendFeatures(featuresWhenBound(stream, host));
   } finally {
     stream.release();
   }

@@ -55,8 +55,19 @@ export function featuresAfterLogin(stream: C2sStream, host: Host): string {
   let features = `<bind xmlns='${ns.bind}'><required/></bind>`;
   if (stream.environment.listener.legacySession) features += `<session xmlns='${ns.session}'><optional/></session>`;
   if (host.moduleOptions("mod_stream_management") !== undefined) features += `<sm xmlns='${ns.sm}'/>`;
-  for (const { definition, options } of host.installed)
+  return features + featuresOfModules(host);
+}
+
+/** Where SASL2 has bound a resource or resumed a session already. */
+export function featuresWhenBound(stream: C2sStream, host: Host): string {
+  const offersManagement = stream.managed === undefined && host.moduleOptions("mod_stream_management") !== undefined;
+  return (offersManagement ? `<sm xmlns='${ns.sm}'/>` : "") + featuresOfModules(host);
+}
+
+function featuresOfModules(host: Host): string {
+  let features = "";
+  for (const { definition, options } of host.installed) {
     features += definition.streamFeatures?.(options as never)?.text ?? "";
-  for (const element of host.registry.streamFeatures) features += element()?.text ?? "";
+  }
   return features;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { catalogue } from "../../src/modules/catalogue.ts";
 
 const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
 const startTimeoutMs = 20_000;
@@ -41,29 +42,10 @@ export interface TestServerPlan {
   readonly c2s?: string;
 }
 
-const allModules = [
-  "roster",
-  "presence",
-  "disco",
-  "carboncopy",
-  "csi",
-  "stream_management",
-  "offline",
-  "last",
-  "privacy",
-  "blocking",
-  "private",
-  "vcard",
-  "version",
-  "time",
-  "ping",
-  "caps",
-  "sasl2",
-  "bind2",
-  "fast_auth_token",
-  "stanzaid",
-]
-  .map((name) => `[modules.mod_${name}]`)
+/** Everything there is, but registration by strangers. */
+const allModules = catalogue
+  .filter(({ name }) => name !== "mod_register" && name !== "mod_extdisco")
+  .map(({ name }) => `[modules.${name}]`)
   .join("\n");
 
 export function configText(plan: TestServerPlan): string {
