@@ -116,6 +116,7 @@ async function progressBar(file: string): Promise<SingleBar | undefined> {
   if (process.stderr.isTTY !== true || lines === 0) return undefined;
   const bar = new SingleBar({
     format: "{bar} {percentage}% | {value} of {total} | {duration_formatted} | {eta_formatted} to go",
+    formatTime: (seconds: number | string) => clockText(Number(seconds)),
     barsize: 30,
     barCompleteChar: "█",
     barIncompleteChar: "░",
@@ -126,6 +127,12 @@ async function progressBar(file: string): Promise<SingleBar | undefined> {
   });
   bar.start(lines, 0);
   return bar;
+}
+
+/** `1:05`; nothing is known of the end before there was a beginning. */
+function clockText(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "?";
+  return `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 }
 
 /** @throws CliFailure when there is no such file; the node's own reason would not be nearer. */
@@ -139,9 +146,14 @@ async function countLines(file: string): Promise<number> {
       last = bytes.at(-1) ?? last;
     }
   } catch (error) {
-    throw new CliFailure(exitCode.failed, `${file} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new CliFailure(exitCode.failed, `${file} cannot be read: ${systemReason(error as Error)}`, { cause: error });
   }
   return last === 0x0a ? lines : lines + 1;
+}
+
+/** "no such file or directory" of `ENOENT: no such file or directory, open '…'` */
+function systemReason({ message }: Error): string {
+  return /^[A-Z]+: ([^,]+),/.exec(message)?.[1] ?? message;
 }
 
 function print(result: unknown, json: boolean): void {

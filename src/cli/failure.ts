@@ -20,16 +20,18 @@ export class CliFailure extends Error {
 }
 
 /**
- * Why the server could not start, in lines for its operator. What carries `lines`, `problems` (as a `ConfigError`) or
- * a system error's code was foreseen; anything that looks like a mistake in our own code shows where it happened.
+ * Why the server could not start, in lines for its operator: its message, or its `lines` where it has them, and what
+ * caused it. Only what looks like a mistake in our own code shows where it happened.
  */
 export function startFailureLines(error: unknown): string[] {
   if (!(error instanceof Error)) return [String(error)];
   if ("lines" in error && Array.isArray(error.lines)) return error.lines.map(String);
+  // A failure that was given a code of its own says in its message all that its cause does.
+  const explained = "code" in error;
   const ourMistake = [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
-  if (ourMistake && !("code" in error)) return (error.stack ?? error.message).split("\n");
+  if (ourMistake && !explained) return (error.stack ?? error.message).split("\n");
   const lines = error.message.split("\n");
-  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
+  for (let cause = explained ? undefined : error.cause; cause instanceof Error; cause = cause.cause) {
     if (!lines.some((line) => line.includes((cause as Error).message))) lines.push(`because: ${cause.message}`);
   }
   return lines;

@@ -8,15 +8,20 @@ import { CliFailure, exitCode } from "./failure.ts";
  * does not know is answered with a guess. `elsewhere` may know where that word belongs.
  */
 export function asGroup(group: Command, elsewhere?: (word: string) => string | undefined): Command {
-  return group
-    .usage("<command>")
-    .argument("[words...]")
-    .action((words: string[]) => {
-      const [word] = words;
-      if (word === undefined) return group.help({ error: true });
-      const known = group.commands.map((command) => command.name());
-      throw new CliFailure(exitCode.usage, unknownWord(fullName(group), word, known, elsewhere?.(word)));
-    });
+  return (
+    group
+      .usage("<command>")
+      .argument("[words...]")
+      // What follows a misspelt word is none of its business.
+      .allowUnknownOption()
+      .action((words: string[]) => {
+        const [word] = words;
+        if (word === undefined) return group.help({ error: true });
+        if (word.startsWith("-")) throw new CliFailure(exitCode.usage, unknownOption(group, word));
+        const known = group.commands.map((command) => command.name());
+        throw new CliFailure(exitCode.usage, unknownWord(fullName(group), word, known, elsewhere?.(word)));
+      })
+  );
 }
 
 /** "unknown command"; what was meant, or everything that is known; and where the help is. */
@@ -25,6 +30,13 @@ export function unknownWord(group: string, word: string, known: readonly string[
   const meant = elsewhere ?? (near === undefined ? undefined : `${group} ${near}`);
   const hint = meant === undefined ? `There are: ${known.join(", ")}.` : `Did you mean '${meant}'?`;
   return `'${group}' has no command '${word}'. ${hint}\nSee '${group} --help'.`;
+}
+
+function unknownOption(group: Command, word: string): string {
+  const name = word.replace(/=.*$/s, "");
+  const near = guess(name, [...group.options.map((option) => option.long ?? option.flags), "--help"]);
+  const hint = near === undefined ? "" : ` Did you mean '${near}'?`;
+  return `'${fullName(group)}' has no option '${name}'.${hint}\nSee '${fullName(group)} --help'.`;
 }
 
 /** `meerkat ctl account` */
