@@ -5,7 +5,6 @@ import type { Command as AdminCommand, ArgumentKind } from "../admin/command.ts"
 import { type CtlOptions, runCtl } from "./ctl-run.ts";
 import { asGroup, fullName } from "./unknown-word.ts";
 
-/** What a category is about. One that is missing here is described by its commands. */
 const categoryDocs: Readonly<Record<string, string>> = {
   account: "Accounts: make, list, import, remove; passwords",
   session: "Who is connected, and ending it",
@@ -14,6 +13,11 @@ const categoryDocs: Readonly<Record<string, string>> = {
   server: "The node itself: status, log level, stopping",
   stat: "Counts of accounts and sessions",
 };
+
+/** What a category is about. One that nobody described is described by its commands. */
+export function categoryDoc(category: string, commands: readonly AdminCommand[]): string {
+  return categoryDocs[category] ?? commands.map(({ name }) => name).join(", ");
+}
 
 const placeholders: Readonly<Record<ArgumentKind, string>> = {
   domain: "<domain>",
@@ -50,7 +54,7 @@ export function ctlCommand(commands: readonly AdminCommand[] = adminCommands): C
 
   for (const category of new Set(commands.map((command) => command.category))) {
     const own = commands.filter((command) => command.category === category);
-    const doc = categoryDocs[category] ?? own.map(({ name }) => name).join(", ");
+    const doc = categoryDoc(category, own);
     const group = new Command(category).enablePositionalOptions().summary(doc).description(doc);
     asGroup(group, (word) => {
       if (own.some(({ name }) => name === word)) return undefined;

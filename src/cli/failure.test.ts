@@ -20,6 +20,11 @@ test.each<[string, unknown, string[]]>([
     ["no database", "because: connection refused"],
   ],
   [
+    "a failure with a code, which explains its cause",
+    Object.assign(new Error("port 5222 is taken", { cause: new Error("Failed to listen") }), { code: "EADDRINUSE" }),
+    ["port 5222 is taken"],
+  ],
+  [
     "a cause the message repeats",
     new Error("no database: refused", { cause: new Error("refused") }),
     ["no database: refused"],
