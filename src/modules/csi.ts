@@ -1,7 +1,7 @@
 /** XEP-0352 Client State Indication 1.0.0: while nobody looks at a client, what can wait does, in order. */
 import { option } from "../config/option.ts";
 import { defineModule } from "../hooks/define-module.ts";
-import { type Effect, handled, type Outcome, route, writeTo } from "../hooks/effect.ts";
+import { type Effect, handled, type Outcome, writeTo } from "../hooks/effect.ts";
 import { type Session, SessionSlot } from "../session/session.ts";
 import { ns } from "../stanza/ns.ts";
 import type { Stanza } from "../stanza/stanza.ts";
@@ -53,9 +53,9 @@ export const csi = defineModule({
     // Section 5.2: a resumed stream is active again, whatever its predecessor was.
     on.session("resumed", becomeActive);
     on.session("ended", (session) => {
-      const state = inactive.get(session);
-      inactive.set(session, undefined);
-      return state?.held.filter(outlivesSession).map((stanza) => route(stanza));
+      // Written to a session that is over, they are what its client never acknowledged: stream management reroutes
+      // messages (among them receipts) and forgets the rest.
+      return becomeActive(session);
     });
 
     on.stage("delivering", "iq", urgentOrNot);
@@ -103,11 +103,6 @@ function dropOlder(held: Stanza[], stanza: Stanza): void {
     held.splice(at, 1);
     return;
   }
-}
-
-/** A receipt or marker is worth more than the session it was meant for; presence, typing and events are not. */
-function outlivesSession(stanza: Stanza): boolean {
-  return stanza.kind === "message" && (stanza.hasNamespace(ns.receipts) || stanza.hasNamespace(ns.chatMarkers));
 }
 
 /**

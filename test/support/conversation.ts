@@ -180,6 +180,7 @@ export class Person {
   readonly #talk: Conversation;
   #inbox: string[] = [];
   closedWith: string | undefined = undefined;
+  #unacknowledged: Stanza[] | undefined = undefined;
   #whenAcknowledged: (() => void)[] = [];
 
   constructor(talk: Conversation, jid: Jid, serial: number) {
@@ -201,16 +202,22 @@ export class Person {
     };
   }
 
-  /** From now on this client acknowledges what it receives (XEP-0198), when the test says `acknowledges`. */
+  /** From now on this client has stream management (XEP-0198), and acknowledges when the test says so. */
   managed(): this {
+    this.#unacknowledged = [];
     this.session.outlet = {
       ...this.session.outlet!,
+      write: (session, stanza) => {
+        this.#unacknowledged?.push(stanza);
+        session.link?.send(stanza);
+      },
       afterAcknowledged: (run) => void this.#whenAcknowledged.push(run),
     };
     return this;
   }
 
   async acknowledges(): Promise<void> {
+    this.#unacknowledged = [];
     for (const run of this.#whenAcknowledged.splice(0)) run();
     await this.#talk.settle();
   }
@@ -262,8 +269,12 @@ export class Person {
   async leaves(how: SessionEnd = "closed"): Promise<void> {
     const { router, host } = this.#talk;
     router.sessions.remove(this.session);
+    this.session.link = undefined;
     await becomeUnavailable(router, host, this.session);
     await runSessionEvent(router, host, "ended", this.session, how);
+    for (const stanza of this.#unacknowledged ?? []) {
+      if (stanza.kind === "message") await router.redeliver(host, stanza, this.session.account);
+    }
     await this.#talk.settle();
   }
 }

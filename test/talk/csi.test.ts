@@ -109,7 +109,7 @@ test("Bind 2 lets a client begin inactive", async () => {
 });
 
 test("a receipt that waited when the session ended goes to the others", async () => {
-  const phone = await start();
+  const phone = (await start()).managed();
   await talk.arrives(
     "<message from='bob@localhost/desk' to='alice@localhost/phone' id='r'><received xmlns='urn:xmpp:receipts' id='1'/></message>",
   );

@@ -1,7 +1,16 @@
 /** XEP-0160 offline messages: what is kept, for how long, and that none is lost, doubled or out of order. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { carbons } from "../../src/modules/carbons.ts";
+import { csi } from "../../src/modules/csi.ts";
+import { last } from "../../src/modules/last.ts";
 import { offline } from "../../src/modules/offline/offline.ts";
 import { expiryOf, offlineVerdict } from "../../src/modules/offline/offline-verdict.ts";
+import { ping } from "../../src/modules/ping.ts";
+import { presence } from "../../src/modules/presence.ts";
+import { blocking } from "../../src/modules/privacy/blocking.ts";
+import { privacy } from "../../src/modules/privacy/privacy.ts";
+import { roster } from "../../src/modules/roster/roster.ts";
+import { stanzaId } from "../../src/modules/stanza-id.ts";
 import { parseJid } from "../../src/stanza/jid.ts";
 import { ns } from "../../src/stanza/ns.ts";
 import { stanzaFromFrame } from "../../src/stanza/stanza.ts";
@@ -146,16 +155,30 @@ describe("no loss", () => {
     for (const text of ["one", "two"]) await say(bob, text);
     const phone = (await talk.login("alice@localhost/phone")).managed();
     await phone.sends("<presence/>");
-    await phone.receives(delayed("one"));
-    const rest = await phone.takes();
-    await phone.leaves("lost");
-    await talk.arrives(rest[0]!.toXml());
+    expect(await bodies(phone)).toEqual(["one", "two"]);
     await say(bob, "three");
+    expect(await bodies(phone)).toEqual(["three"]);
+    await phone.leaves("lost");
     expect(await waiting()).toBe(3);
     await talk.clock.advance(11_000);
     const laptop = await talk.online("alice@localhost/laptop");
+    await laptop.receives(delayed("one"));
     expect(await bodies(laptop)).toEqual(["two", "three"]);
     await laptop.leaves("closed");
+    expect(await waiting()).toBe(0);
+  });
+
+  test("what stream management takes to another resource is deleted soon after", async () => {
+    const bob = await start();
+    for (const text of ["one", "two"]) await say(bob, text);
+    const phone = (await talk.login("alice@localhost/phone")).managed();
+    await phone.sends("<presence/>");
+    await phone.takes();
+    const laptop = await talk.online("alice@localhost/laptop");
+    await laptop.receivesNothing();
+    await phone.leaves("lost");
+    expect(await bodies(laptop)).toEqual(["one", "two"]);
+    await talk.clock.advance(11_000);
     expect(await waiting()).toBe(0);
   });
 
@@ -169,6 +192,22 @@ describe("no loss", () => {
     await phone.receivesNothing();
     await phone.leaves("lost");
     expect(await waiting()).toBe(61);
+    const laptop = await talk.online("alice@localhost/laptop");
+    await talk.clock.advance(100);
+    const got = await bodies(laptop);
+    expect([got.length, got[0], got[50], got[60]]).toEqual([61, "m0", "m50", "behind"]);
+  });
+
+  test("without stream management too, or with an error where there is no room", async () => {
+    const bob = await start({ access: { max_user_offline_messages: 61 } });
+    for (let number = 0; number < 60; number++) await say(bob, `m${number}`);
+    const phone = await talk.login("alice@localhost/phone");
+    const going = phone.sends("<presence/>");
+    const speaking = [say(bob, "behind"), say(bob, "refused")];
+    const leaving = phone.leaves("lost");
+    await Promise.all([going, ...speaking, leaving]);
+    expect(await waiting()).toBe(61);
+    await bob.receives(error("refused", "service-unavailable"));
   });
 
   test("a message that cannot be stored is answered with an error", async () => {
@@ -314,4 +353,29 @@ describe("what is stored", () => {
       expect(expiryOf(stanzaFromFrame(parseFrame(text, undefined, ns.client))!, 1_000)).toBe(expected);
     });
   }
+});
+
+test("among all its neighbours, in the order of the catalogue, the backlog comes first, whole, and to one resource", async () => {
+  talk = await Conversation.start({
+    modules: [ping, privacy, blocking, stanzaId, carbons, offline, roster, presence, last, csi],
+  });
+  const bob = await talk.online("bob@localhost/desk");
+  for (const text of ["one", "two", "three"]) await say(bob, text);
+  const phone = (await talk.login("alice@localhost/phone")).managed();
+  await phone.sends("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+  await phone.sends("<inactive xmlns='urn:xmpp:csi:0'/>");
+  await phone.takes();
+  const coming = phone.sends("<presence/>");
+  const four = say(bob, "four");
+  await Promise.all([coming, four]);
+  const messages = (await phone.takes()).filter((element) => element.name === "message");
+  expect(messages.map((element) => element.childText("body"))).toEqual(["one", "two", "three", "four"]);
+  expect(messages.map((element) => element.childrenNamed("delay", ns.delay).length)).toEqual([1, 1, 1, 0]);
+  const ids = messages.map((element) => element.child("stanza-id", ns.stanzaIds)!.attr("id")!);
+  expect(ids.toSorted()).toEqual(ids);
+  await phone.leaves("lost");
+  const laptop = await talk.online("alice@localhost/laptop");
+  const again = (await laptop.takes()).filter((element) => element.name === "message");
+  expect(again.map((element) => element.childText("body"))).toEqual(["one", "two", "three", "four"]);
+  expect(again.map((element) => element.child("stanza-id", ns.stanzaIds)!.attr("id")!)).toEqual(ids);
 });

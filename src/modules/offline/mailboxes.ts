@@ -10,11 +10,12 @@ import type { ModuleContext } from "../../hooks/define-module.ts";
 import { deliverTo, handled, type MaybePromise, type Outcome, route, secureBy } from "../../hooks/effect.ts";
 import type { SessionEnd } from "../../hooks/points.ts";
 import type { OfflineService } from "../../hooks/services.ts";
+import { mostAvailable } from "../../router/route.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
-import { delayElement } from "../../stanza/reply.ts";
+import { delayElement, errorOf, mayBounce } from "../../stanza/reply.ts";
 import { type Stanza, stanzaFromFrame } from "../../stanza/stanza.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
 import { parseFrame } from "../../xml/scanner.ts";
@@ -60,8 +61,10 @@ interface Reader {
   held: Stanza[] | undefined;
   /** The backlog itself is on its way through the filters, ours among them. */
   handing: boolean;
-  /** More was stored while the backlog was read. */
+  /** More was stored while the backlog was read, or it is wanted again. */
   again: boolean;
+  /** The session is still available. */
+  wanted: boolean;
 }
 
 /** A stored message that was given to a session which has ended, and may come back from its stream management. */
@@ -169,9 +172,10 @@ export class Mailboxes implements OfflineService {
     const current = reader.get(session);
     if (current?.held !== undefined) {
       current.again = true;
+      current.wanted = true;
       return;
     }
-    const state: Reader = { held: [], handing: false, again: false };
+    const state: Reader = { held: [], handing: false, again: false, wanted: true };
     reader.set(session, state);
     const bare = session.account.bare;
     const run = this.#read(session, state, this.#running.get(bare)).finally(() => {
@@ -219,7 +223,7 @@ export class Mailboxes implements OfflineService {
 
   /** Whether the session still wants its messages from this very round. */
   #takes(session: Session, state: Reader): boolean {
-    if (reader.get(session) !== state || !session.available || session.priority < 0) return false;
+    if (reader.get(session) !== state || !state.wanted || !session.available || session.priority < 0) return false;
     return this.#house.sessionsOf(session.account).includes(session);
   }
 
@@ -268,9 +272,7 @@ export class Mailboxes implements OfflineService {
   async #release(session: Session, state: Reader): Promise<void> {
     const held = state.held ?? [];
     state.held = undefined;
-    if (held.length === 0) return;
-    const bound = this.#house.sessionsOf(session.account).includes(session);
-    await this.#house.run(held.map((stanza) => (bound ? deliverTo(session, stanza) : route(stanza))));
+    if (held.length > 0) await this.#house.run(held.map((stanza) => deliverTo(session, stanza)));
   }
 
   /** Stage "delivering": a message stands back while older ones are on their way. Throws resource-constraint. */
@@ -284,16 +286,23 @@ export class Mailboxes implements OfflineService {
 
   /** The session gets no further messages: it is unavailable, or of negative priority now. */
   forget(session: Session): void {
-    reader.set(session, undefined);
+    const state = reader.get(session);
+    if (state !== undefined) state.wanted = false;
   }
 
   /** The session is over. What it got is deleted, or is free for the next session. */
-  ended(session: Session, how: SessionEnd): void {
+  ended(session: Session, how: SessionEnd): MaybePromise<undefined> {
+    const state = reader.get(session);
     reader.set(session, undefined);
-    const given = handouts.get(session);
-    if (given === undefined) return;
-    const rerouted = session.outlet?.afterAcknowledged !== undefined;
-    if (rerouted) return this.#awaitReturn(session, given);
+    const held = state?.held ?? [];
+    if (state !== undefined) state.held = undefined;
+    const given = handouts.get(session) ?? [];
+    if (session.outlet?.afterAcknowledged !== undefined) {
+      this.#awaitReturn(session, given);
+      // Behind what was not acknowledged before, which the house routes again after this event.
+      for (const stanza of held) session.write(stanza);
+      return undefined;
+    }
     for (const handout of given) {
       if (how === "closed") this.#settle(session, handout);
       else {
@@ -301,6 +310,28 @@ export class Mailboxes implements OfflineService {
         close(handout);
       }
     }
+    if (held.length > 0) return this.#placeAll(session.account, held);
+    return undefined;
+  }
+
+  /** Finds other resources for messages that no session took after all, or keeps them. */
+  async #placeAll(account: Jid, stanzas: readonly Stanza[]): Promise<undefined> {
+    for (const stanza of stanzas) {
+      const others = mostAvailable(this.#house.sessionsOf(account), false);
+      try {
+        const outcome =
+          others.length > 0 ? others.map((session) => deliverTo(session, stanza)) : await this.keep(stanza, account);
+        if (outcome === undefined) throw new StanzaError("service-unavailable");
+        await this.#house.run("length" in outcome ? outcome : [outcome]);
+      } catch (error) {
+        const refusal =
+          error instanceof StanzaError ? error : new StanzaError("internal-server-error", { cause: error });
+        if (!(error instanceof StanzaError))
+          this.#house.log.error({ err: error, jid: account.bare }, "Message not stored");
+        if (mayBounce(stanza)) await this.#house.run([route(errorOf(stanza, refusal))]);
+      }
+    }
+    return undefined;
   }
 
   /**

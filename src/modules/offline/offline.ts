@@ -57,10 +57,7 @@ export const offline = defineModule({
       mailboxes.forget(session);
       return undefined;
     });
-    on.session("ended", (session, how) => {
-      mailboxes.ended(session, how);
-      return undefined;
-    });
+    on.session("ended", (session, how) => mailboxes.ended(session, how));
     on.account("removed", async (account) => {
       await mailboxes.clear(account);
     });
