@@ -92,6 +92,7 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
       settings.hosts.get(account.domain)!.access.number("max_user_sessions", account, settings.limits.userSessionsMax),
     requestsMax: settings.limits.iqPendingMax,
     rememberedSessionsMax: settings.limits.rememberedSessionsMax,
+    registrationTimeoutMs: settings.registrationTimeoutMs,
   });
   disposals.push(() => core.stop());
   const authentication = new Authentication({

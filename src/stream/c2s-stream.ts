@@ -17,6 +17,7 @@ import { type Jid, parseJid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import { errorOf, mayBounce, resultOf } from "../stanza/reply.ts";
 import { InvalidFrom, presence, type Stanza, stanzaFromFrame, UnroutableStanza } from "../stanza/stanza.ts";
+import { isLoopbackAddress } from "../util/ip-address.ts";
 import { type WheelOwner, WheelTimeout } from "../util/timer-wheel.ts";
 import { XmlError } from "../xml/errors.ts";
 import { type Frame, Scanner, type ScannerSink } from "../xml/scanner.ts";
@@ -92,14 +93,14 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     const { socket } = this;
     return {
       secure: socket.secure,
-      loopback: isLoopback(socket.remoteAddress),
+      loopback: isLoopbackAddress(socket.remoteAddress),
       bindings: socket.secure ? { data: (type) => socket.channelBinding(type) } : undefined,
     };
   }
 
   /** Nobody can listen: the stream is encrypted, or never leaves this machine. */
   get trusted(): boolean {
-    return this.socket.secure || isLoopback(this.socket.remoteAddress);
+    return this.socket.secure || isLoopbackAddress(this.socket.remoteAddress);
   }
 
   get remoteAddress(): string {
@@ -625,8 +626,4 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   #session(): Session | undefined {
     return this.#state.at === "established" ? this.#state.session : undefined;
   }
-}
-
-function isLoopback(address: string): boolean {
-  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
 }

@@ -77,7 +77,9 @@ class Client {
 
   /** Everything the server had to say before now has arrived when this resolves. */
   async caughtUp(): Promise<void> {
-    await this.request(xml("iq", { type: "get", to: "localhost" }, xml("query", "http://jabber.org/protocol/disco#info")));
+    await this.request(
+      xml("iq", { type: "get", to: "localhost" }, xml("query", "http://jabber.org/protocol/disco#info")),
+    );
   }
 
   received(fits: (stanza: Any) => boolean): boolean {
@@ -260,7 +262,9 @@ describe("stream management", () => {
 });
 
 test("kill -9 loses no message that was acknowledged", async () => {
-  await using own = await startServer();
+  await using own = await startServer({
+    extra: '[[access.max_user_offline_messages]]\nacl = "all"\nvalue = 1000',
+  });
   await own.register("ann");
   await own.register("ben");
   const ann = await new Client({
