@@ -5,8 +5,9 @@
 
 import type { Host } from "../router/host.ts";
 import type { Router, RouterCounters } from "../router/route.ts";
+import type { Session } from "../session/session.ts";
+import type { StreamError } from "../stanza/errors.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
-import type { SessionKeeper } from "../stream/session-keeper.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 
@@ -34,10 +35,15 @@ export interface ImportReport {
   readonly invalidRecord: string[];
 }
 
+/** Ending sessions; the streams' keeper does it. */
+export interface AdminSessions {
+  close(session: Session, error: StreamError, how: "kicked"): Promise<void>;
+}
+
 /** What a node lets its operator do. */
 export interface AdminContext {
   readonly router: Router;
-  readonly keeper: SessionKeeper;
+  readonly keeper: AdminSessions;
   readonly accounts: AdminAccounts;
   readonly clock: Clock;
   readonly random: Randomness;
