@@ -49,3 +49,8 @@ export function configFile(given: string | undefined, around = processSurroundin
 export function adminSocket(dataDir: string): string {
   return join(dataDir, "meerkat.sock");
 }
+
+/** Holds the process id of the node that runs with this data folder. */
+export function pidFile(dataDir: string): string {
+  return join(dataDir, "meerkat.pid");
+}

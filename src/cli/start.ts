@@ -1,7 +1,9 @@
 /** `meerkat start`: runs a node in the foreground until it is told to stop. */
+import { rmSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { CliFailure, exitCode, startFailureLines } from "./failure.ts";
-import { configFile, dataFolder } from "./places.ts";
+import { configFile, dataFolder, pidFile } from "./places.ts";
+import { isListenFailure, portHint } from "./port-hint.ts";
 
 /** What a shell reports for a process that a signal ended: 128 and its number. */
 const signalCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -26,15 +28,25 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
   const signals = new StopSignals();
   // The server is most of the house; loaded here, it costs the other commands nothing.
   const { startServer } = await import("../server.ts");
-  const server = await startServer({ configFile: configuration, dataDir }).catch((error: unknown) => {
-    throw new CliFailure(exitCode.failed, `the server did not start:\n${indented(startFailureLines(error))}`);
+  const server = await startServer({ configFile: configuration, dataDir }).catch(async (error: unknown) => {
+    const lines = startFailureLines(error);
+    const hint = isListenFailure(error) ? await portHint(error, configuration) : undefined;
+    if (hint !== undefined) lines.push(hint);
+    throw new CliFailure(exitCode.failed, `the server did not start:\n${indented(lines)}`, { cause: error });
   });
+  leavePid(dataDir);
   signals.whenAsked((reason) => void stopOrFail(server, reason));
   // Where standard output is not a terminal the log goes there, for programs; they find the same in it.
   if (process.stdout.isTTY === true) process.stdout.write(`\n${indented(server.summary())}\n\n`);
   await server.stopped;
   // Whatever a library may still wait for is of no interest any more.
   process.exit(exitCode.done);
+}
+
+/** Says which process runs with this data folder, as long as it does; `meerkat stop` waits for its end. */
+function leavePid(dataDir: string): void {
+  writeFileSync(pidFile(dataDir), `${process.pid}\n`);
+  process.on("exit", () => rmSync(pidFile(dataDir), { force: true }));
 }
 
 async function stopOrFail(server: { stop(reason: string): Promise<void> }, reason: string): Promise<void> {

@@ -1,11 +1,11 @@
 /** `meerkat stop`: stops the node cleanly and waits until it is gone. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
 import { askNode } from "./admin-client.ts";
 import { CliFailure, exitCode } from "./failure.ts";
-import { adminSocket, dataFolder } from "./places.ts";
+import { adminSocket, dataFolder, pidFile } from "./places.ts";
 
 const pollMs = 50;
 /** A socket that stays, but refuses for so long, was left behind by a node that died while it stopped. */
@@ -20,8 +20,11 @@ export function stopCommand(): Command {
     .addHelpText("after", "\nExamples:\n  $ meerkat stop\n  $ meerkat stop --data /var/lib/meerkat --timeout 10")
     .action(async ({ data, timeout }: { data?: string; timeout: number }) => {
       const dataDir = dataFolder(data);
+      const noted = readPid(dataDir);
+      // In another container, its process cannot be seen from here.
+      const pid = noted !== undefined && lives(noted) ? noted : undefined;
       await askToStop(dataDir, timeout);
-      await waitUntilGone(dataDir, timeout * 1000);
+      await waitUntilGone(dataDir, pid, timeout * 1000);
       if (process.stdout.isTTY === true) process.stdout.write("Stopped.\n");
     });
 }
@@ -42,19 +45,41 @@ function neverThere({ cause }: Error): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR";
 }
 
-async function waitUntilGone(dataDir: string, timeoutMs: number): Promise<void> {
+async function waitUntilGone(dataDir: string, pid: number | undefined, timeoutMs: number): Promise<void> {
   const started = performance.now();
   let refusedSince: number | undefined;
   while (true) {
     const now = performance.now();
     const state = await answers(adminSocket(dataDir));
-    if (state === "gone") return;
     refusedSince = state === "refuses" ? (refusedSince ?? now) : undefined;
-    if (refusedSince !== undefined && now - refusedSince > refusedMsMax) return;
+    const socketGone = state === "gone" || (refusedSince !== undefined && now - refusedSince > refusedMsMax);
+    // The socket is among the first things a node gives up; its database is among the last. Somebody may watch over
+    // the node and have started the next one already: then only the process tells.
+    if (pid === undefined ? socketGone : !lives(pid) || (socketGone && readPid(dataDir) !== pid)) return;
     if (now - started > timeoutMs) {
       throw new CliFailure(exitCode.failed, `the node was told to stop, but has not after ${timeoutMs / 1000} seconds`);
     }
     await pause(pollMs);
+  }
+}
+
+/** The process of the node, when it left a note of it. */
+function readPid(dataDir: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidFile(dataDir), "utf8"));
+    return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it lives, and is somebody else's.
+    return (error as { code?: string }).code !== "ESRCH";
   }
 }
 
