@@ -7,7 +7,9 @@ import { csi } from "./csi.ts";
 import { disco } from "./disco.ts";
 import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
+import { last } from "./last.ts";
 import { offline } from "./offline/offline.ts";
+import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
 import { blocking } from "./privacy/blocking.ts";
 import { privacy } from "./privacy/privacy.ts";
@@ -15,23 +17,36 @@ import { privateStorage } from "./private.ts";
 import { register } from "./register.ts";
 import { roster } from "./roster/roster.ts";
 import { sasl2 } from "./sasl2.ts";
+import { stanzaId } from "./stanza-id.ts";
 import { streamManagement } from "./stream-management.ts";
+import { time } from "./time.ts";
 import { vcard } from "./vcard/vcard.ts";
+import { version } from "./version.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: each module has options of its own, which its setup gets typed
 type AnyModule = ModuleDefinition<any>;
 
+/**
+ * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
+ * whatever copies or stores; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
+ * `roster` and `presence`, so that no message overtakes the backlog; `csi` last, since it releases past later filters.
+ */
 export const catalogue: readonly AnyModule[] = [
   sasl2,
   bind2,
   fastAuthToken,
   streamManagement,
+  ping,
   privacy,
   blocking,
-  roster,
-  presence,
+  stanzaId,
   carbons,
   offline,
+  roster,
+  presence,
+  last,
+  time,
+  version,
   privateStorage,
   vcard,
   register,
