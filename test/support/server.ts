@@ -38,6 +38,8 @@ export interface TestServerPlan {
   readonly hosts?: readonly string[];
   /** TOML of `[outgoing_pools.rdbms.default.connection]`. */
   readonly database?: string;
+  /** Lines inside `[general]`. */
+  readonly general?: string;
   /** Lines inside each `[[listen.c2s]]`. */
   readonly c2s?: string;
 }
@@ -54,6 +56,7 @@ export function configText(plan: TestServerPlan): string {
 [general]
 hosts = ${JSON.stringify(hosts)}
 loglevel = "info"
+${plan.general ?? ""}
 [[listen.c2s]]
 port = 0
 ip_address = "127.0.0.1"

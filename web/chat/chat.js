@@ -78,6 +78,19 @@ function subscribeBack(Contact) {
   };
 }
 
+/**
+ * Before it opens a chat with somebody who is no contact, Converse waits for the list of blocked addresses (XEP-0191),
+ * which it never asks for where the server has none. Then nobody is blocked.
+ */
+function withoutBlocking(_converse, Collection) {
+  const { api } = _converse;
+  api.listen.on("discoInitialized", async () => {
+    if (await api.disco.supports("urn:xmpp:blocking", _converse.session.get("domain"))) return;
+    console.warn("NOBLOCK");
+    api.trigger("blocklistInitialized", new Collection());
+  });
+}
+
 async function start() {
   const { default: converse } = await import(`${settings.assetsPath}converse.min.js`);
   // Defined before Converse registers its own of the same name, these stay.
@@ -85,11 +98,12 @@ async function start() {
   customElements.define("converse-footer", Footer);
   customElements.define("converse-brand-logo", Brand);
   converse.plugins.add("meerkat-chat", {
-    dependencies: ["converse-register", "converse-roster"],
+    dependencies: ["converse-blocklist", "converse-register", "converse-roster"],
     initialize() {
       const { RegistrationForm, RosterContact } = this._converse.exports;
       calmRegistration(RegistrationForm);
       subscribeBack(RosterContact);
+      withoutBlocking(this._converse, converse.env.Collection);
     },
   });
   document.body.classList.add("started");
