@@ -1,5 +1,6 @@
 /** Asks the running node over its Unix socket. The protocol is that of `src/admin/socket-api.ts`. */
 import { request as httpRequest, type IncomingMessage } from "node:http";
+import { connect } from "node:net";
 import type { AdminLine, AdminRequest } from "../admin/socket-api.ts";
 import { CliFailure, exitCode } from "./failure.ts";
 import { adminSocket } from "./places.ts";
@@ -94,4 +95,18 @@ function unreachableText(error: Error & { code?: string }, dataDir: string): str
     default:
       return `the node with the data folder ${dataDir} does not answer: ${error.message}`;
   }
+}
+
+/** Whether a node listens at the socket of this data folder; "refuses" when one has left its socket behind. */
+export function socketState(dataDir: string): Promise<"gone" | "refuses" | "answers"> {
+  const socketPath = adminSocket(dataDir);
+  if (!existsSync(socketPath)) return Promise.resolve("gone");
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve("answers");
+    });
+    socket.once("error", () => resolve(existsSync(socketPath) ? "refuses" : "gone"));
+  });
 }

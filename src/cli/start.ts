@@ -1,12 +1,11 @@
 /** `meerkat start`: runs a node in the foreground until it is told to stop. */
 import { rmSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
+import { socketState } from "./admin-client.ts";
 import { CliFailure, exitCode, startFailureLines } from "./failure.ts";
 import { configFile, dataFolder, pidFile } from "./places.ts";
 import { isListenFailure, portHint } from "./port-hint.ts";
-
-/** What a shell reports for a process that a signal ended: 128 and its number. */
-const signalCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+import { type StopSignal, StopSignals } from "./stop-signals.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -25,7 +24,12 @@ export function startCommand(): Command {
 }
 
 async function runNode(configuration: string, dataDir: string): Promise<void> {
-  const signals = new StopSignals();
+  const signals = stopSignals();
+  // The server would notice too, but by the port they share, which says less.
+  if ((await socketState(dataDir)) === "answers") {
+    const hint = "'meerkat stop' stops it, 'meerkat status' asks it; another node needs a folder of its own (--data).";
+    throw new CliFailure(exitCode.failed, `a node is running already with this data folder, ${dataDir}\n${hint}`);
+  }
   // The server is most of the house; loaded here, it costs the other commands nothing.
   const { startServer } = await import("../server.ts");
   const server = await startServer({ configFile: configuration, dataDir }).catch(async (error: unknown) => {
@@ -35,7 +39,12 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
     throw new CliFailure(exitCode.failed, `the server did not start:\n${indented(lines)}`, { cause: error });
   });
   leavePid(dataDir);
-  signals.whenAsked((reason) => void stopOrFail(server, reason));
+  signals.whenAsked((signal) => {
+    if (process.stderr.isTTY === true && signal !== "SIGHUP") {
+      process.stderr.write("\nStopping; press Ctrl-C again to end it at once.\n");
+    }
+    void stopOrFail(server, signal);
+  });
   // Where standard output is not a terminal the log goes there, for programs; they find the same in it.
   if (process.stdout.isTTY === true) process.stdout.write(`\n${indented(server.summary())}\n\n`);
   await server.stopped;
@@ -58,32 +67,19 @@ async function stopOrFail(server: { stop(reason: string): Promise<void> }, reaso
   }
 }
 
-/** The first signal asks for a clean stop, a second one ends the process at once, and so does one before all is up. */
-class StopSignals {
-  #ask: ((reason: string) => void) | undefined;
-  #asked = false;
-
-  constructor() {
-    process.on("SIGINT", () => this.#take("SIGINT"));
-    process.on("SIGTERM", () => this.#take("SIGTERM"));
-    // The terminal was closed. Without one it is a custom among daemons to take this signal for "read the files again".
-    if (process.stdin.isTTY === true) process.on("SIGHUP", () => this.#take("SIGHUP"));
-  }
-
-  whenAsked(ask: (reason: string) => void): void {
-    this.#ask = ask;
-  }
-
-  #take(signal: keyof typeof signalCodes): void {
-    if (this.#ask === undefined || this.#asked) process.exit(signalCodes[signal]);
-    this.#asked = true;
-    if (process.stderr.isTTY === true && signal !== "SIGHUP") {
-      process.stderr.write("\nStopping; press Ctrl-C again to end it at once.\n");
-    }
-    this.#ask(signal);
-  }
+/** Listens to the signals; until all is up, one ends the process. */
+function stopSignals(): StopSignals {
+  const signals = new StopSignals({
+    exit: (code) => process.exit(code),
+    monotonic: () => performance.now(),
+  });
+  const kinds: readonly StopSignal[] = ["SIGINT", "SIGTERM"];
+  for (const kind of kinds) process.on(kind, () => signals.take(kind));
+  // The terminal was closed. Without one it is a custom among daemons to take this signal for "read the files again".
+  if (process.stdin.isTTY === true) process.on("SIGHUP", () => signals.take("SIGHUP"));
+  return signals;
 }
 
 function indented(lines: readonly string[]): string {
-  return lines.map((line) => `  ${line}`).join("\n");
+  return lines.map((line) => (line === "" ? "" : `  ${line}`)).join("\n");
 }

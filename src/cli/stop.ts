@@ -1,11 +1,10 @@
 /** `meerkat stop`: stops the node cleanly and waits until it is gone. */
-import { existsSync, readFileSync } from "node:fs";
-import { connect } from "node:net";
+import { readFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { Command, InvalidArgumentError } from "commander";
-import { askNode } from "./admin-client.ts";
+import { askNode, socketState } from "./admin-client.ts";
 import { CliFailure, exitCode } from "./failure.ts";
-import { adminSocket, dataFolder, pidFile } from "./places.ts";
+import { dataFolder, pidFile } from "./places.ts";
 
 const pollMs = 50;
 /** A socket that stays, but refuses for so long, was left behind by a node that died while it stopped. */
@@ -36,7 +35,7 @@ async function askToStop(dataDir: string, timeoutSeconds: number): Promise<void>
   } catch (error) {
     // It may be gone before its answer is: that is what was asked for, unless it had never been there.
     const wentAway = error instanceof CliFailure && error.exitCode === exitCode.unreachable;
-    if (!wentAway || (await answers(adminSocket(dataDir))) !== "gone" || neverThere(error)) throw error;
+    if (!wentAway || (await socketState(dataDir)) !== "gone" || neverThere(error)) throw error;
   }
 }
 
@@ -50,7 +49,7 @@ async function waitUntilGone(dataDir: string, pid: number | undefined, timeoutMs
   let refusedSince: number | undefined;
   while (true) {
     const now = performance.now();
-    const state = await answers(adminSocket(dataDir));
+    const state = await socketState(dataDir);
     refusedSince = state === "refuses" ? (refusedSince ?? now) : undefined;
     const socketGone = state === "gone" || (refusedSince !== undefined && now - refusedSince > refusedMsMax);
     // The socket is among the first things a node gives up; its database is among the last. Somebody may watch over
@@ -81,18 +80,6 @@ function lives(pid: number): boolean {
     // EPERM: it lives, and is somebody else's.
     return (error as { code?: string }).code !== "ESRCH";
   }
-}
-
-function answers(socketPath: string): Promise<"gone" | "refuses" | "answers"> {
-  if (!existsSync(socketPath)) return Promise.resolve("gone");
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve("answers");
-    });
-    socket.once("error", () => resolve(existsSync(socketPath) ? "refuses" : "gone"));
-  });
 }
 
 function seconds(text: string): number {
