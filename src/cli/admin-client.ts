@@ -1,4 +1,5 @@
 /** Asks the running node over its Unix socket. The protocol is that of `src/admin/socket-api.ts`. */
+import { existsSync } from "node:fs";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { connect } from "node:net";
 import type { AdminLine, AdminRequest } from "../admin/socket-api.ts";
