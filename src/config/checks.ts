@@ -20,8 +20,15 @@ export const isHost = (text: string): boolean => isIP(text) !== 0 || text.starts
 
 export const isFilled = (text: string): boolean => text !== "";
 
-/** The path of a URL, as handlers have it. */
-export const isUrlPath = (text: string): boolean => /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*$/.test(text);
+/** The path of a URL, as handlers have it; without what routers take for patterns. */
+export const isUrlPath = (text: string): boolean => /^\/[A-Za-z0-9._~!$&'()+,;=@/-]*$/.test(text);
+
+/** The beginning of URLs of HTTPS. */
+export function isHttpsBase(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password, search, hash } = new URL(text);
+  return protocol === "https:" && username + password + search + hash === "";
+}
 
 /** A language as `xml:lang` takes it (BCP 47, its shape). */
 export const isLanguage = (text: string): boolean => /^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$/.test(text);

@@ -64,7 +64,9 @@ export function httpListener(found: Http, index: number, context: ListenerContex
       chat: handlers.meerkatChatHandler.map(place),
       prometheus: handlers.mongoosePrometheusHandler.map(place),
       health: handlers.meerkatHealthHandler.map(place),
-      hostMeta: handlers.meerkatHostMetaHandler.map(place),
+      hostMeta: handlers.meerkatHostMetaHandler.map((handler) =>
+        Object.freeze({ ...place(handler), publicUrl: handler.publicUrl }),
+      ),
     }),
   });
 }

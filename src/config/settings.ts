@@ -64,6 +64,11 @@ export interface WebSocketHandler extends HttpPlace, ClientPolicy {
   readonly timeoutMs: number;
 }
 
+export interface HostMetaHandler extends HttpPlace {
+  /** Base of the WebSocket's URL, `https:`, when it is not this listener's own. */
+  readonly publicUrl: string | undefined;
+}
+
 export interface HttpListener extends ListenerAddress {
   readonly tls: TlsSettings | undefined;
   /** Most WebSockets; Infinity for no limit. */
@@ -73,7 +78,7 @@ export interface HttpListener extends ListenerAddress {
     readonly chat: readonly HttpPlace[];
     readonly prometheus: readonly HttpPlace[];
     readonly health: readonly HttpPlace[];
-    readonly hostMeta: readonly HttpPlace[];
+    readonly hostMeta: readonly HostMetaHandler[];
   };
 }
 

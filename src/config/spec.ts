@@ -160,9 +160,20 @@ const handlers = option.table(
     meerkat_health_handler: option.list(option.table(handlerOptions("/health"), { doc: "Health." }), {
       doc: "`/live` and `/ready` below this path say whether the node runs, and whether it takes clients.",
     }),
-    meerkat_host_meta_handler: option.list(option.table(handlerOptions("/.well-known"), { doc: "Host metadata." }), {
-      doc: "`host-meta` and `host-meta.json` below this path tell web clients where the WebSocket is (XEP-0156).",
-    }),
+    meerkat_host_meta_handler: option.list(
+      option.table(
+        {
+          ...handlerOptions("/.well-known"),
+          public_url: option.string({
+            check: checks.isHttpsBase,
+            allowed: 'the beginning of a URL, such as "https://chat.example.org"',
+            doc: "Where clients reach the WebSocket, when something with TLS stands in front of this listener.",
+          }),
+        },
+        { doc: "Host metadata." },
+      ),
+      { doc: "`host-meta` and `host-meta.json` below this path tell web clients where the WebSocket is (XEP-0156)." },
+    ),
   },
   {
     doc: "What is served.",

@@ -222,7 +222,8 @@ describe("XEP-0156 host metadata", () => {
     const plain = { secure: false, domains: () => ["example.org"] };
     const forwarded = { "x-forwarded-proto": "https", "x-forwarded-host": "evil.example", forwarded: "proto=https" };
     expect(await linkFor("example.org", plain, forwarded)).toBe(404);
-    const behind = { ...plain, publicUrl: "https://chat.example.org/xmpp/" };
+    const hostMeta = [{ host: "_", path: "/.well-known", publicUrl: "https://chat.example.org/xmpp/" }];
+    const behind = { ...plain, handlers: { websocket: anywhere("/ws-xmpp"), hostMeta } };
     expect(await linkFor("10.1.2.3:5280", behind, forwarded)).toBe("wss://chat.example.org/xmpp/ws-xmpp");
   });
 

@@ -24,7 +24,12 @@ export interface HttpHandlers {
   /** `live` and `ready` below `path`. */
   readonly health?: readonly HttpHandler[];
   /** `host-meta` and `host-meta.json` below `path`; each needs a WebSocket for its host. */
-  readonly hostMeta?: readonly HttpHandler[];
+  readonly hostMeta?: readonly HostMetaHandler[];
+}
+
+export interface HostMetaHandler extends HttpHandler {
+  /** `https://…` base under which clients reach the WebSocket, when something with TLS stands in front of us. */
+  readonly publicUrl?: string | undefined;
 }
 
 export interface MetricsSource {
@@ -43,8 +48,6 @@ export interface HttpAppParts extends ChatSource {
   readonly handlers: HttpHandlers;
   /** Whether this listener speaks TLS. */
   readonly secure: boolean;
-  /** `https://…` base under which clients reach this listener, when a proxy stands in front of it. */
-  readonly publicUrl?: string | undefined;
   readonly metrics: MetricsSource;
   /** Whether the node takes clients now. */
   ready(): Readiness;
@@ -183,7 +186,7 @@ function addHostMeta(app: HttpApp, parts: HttpAppParts): void {
           const asked = context.get("authority");
           const socket = handlerFor(parts.handlers.websocket, asked);
           if (socket === undefined) return next();
-          const source = { secure: parts.secure, publicUrl: parts.publicUrl, domains: parts.domains() };
+          const source = { secure: parts.secure, publicUrl: handler.publicUrl, domains: parts.domains() };
           const link = webSocketLink(asked, socket.path, source);
           const open = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
           if ("refused" in link) return text(404, `${link.refused}\n`, open);

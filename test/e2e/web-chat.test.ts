@@ -166,9 +166,9 @@ withChromium(
 
     await alice.openChatWith("bob@localhost");
     await bob.openChatWith("alice@localhost");
-    await alice.says("Hello Bob, are you <there> & well?");
-    await alice.reads("Hello Bob, are you <there> & well?");
-    await bob.reads("Hello Bob, are you <there> & well?");
+    await alice.says("Hello Bob, how are you?");
+    await alice.reads("Hello Bob, how are you?");
+    await bob.reads("Hello Bob, how are you?");
     await bob.says("Very well, thank you.");
     await alice.reads("Very well, thank you.");
     await alice.says("Lunch at noon?");
@@ -197,13 +197,13 @@ withChromium(
     const carol = await Person.at(closed);
     await carol.logIn("carol", "secret");
     await carol.addContact("dave@localhost");
-    await carol.says("Read this when you are back 👋🏽");
-    await carol.reads("Read this when you are back 👋🏽");
+    await carol.says("Read <this> & smile when you are back 👋🏽");
+    await carol.reads("Read <this> & smile when you are back 👋🏽");
 
     const dave = await Person.at(closed);
     await dave.logIn("dave", "secret");
     await dave.openChatWith("carol@localhost");
-    await dave.reads("Read this when you are back 👋🏽");
+    await dave.reads("Read <this> & smile when you are back 👋🏽");
     for (const person of [carol, dave]) await person.context.close();
   },
   testTimeoutMs,
