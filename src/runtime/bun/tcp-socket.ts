@@ -25,8 +25,10 @@ export interface TcpSettings extends SocketSettings {
  */
 type Tls = "off" | "awaited" | "pending" | "handshake" | "on";
 
+/** The last writer that became empty, for the next socket that is written to. */
+let spareWriter: Writer | undefined;
+
 export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
-  readonly framing = "stream";
   readonly remoteAddress: string;
   readonly remotePort: number;
   declare protected readonly settings: TcpSettings;
@@ -36,7 +38,8 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
   /** Chunks that arrived though reading was paused. */
   #kept: Uint8Array[] | undefined = undefined;
   #failure: Error | undefined = undefined;
-  readonly #writer = new Writer();
+  /** Only while something is queued. */
+  #writer: Writer | undefined = undefined;
 
   constructor(native: NativeSocket, settings: TcpSettings, remoteAddress: string) {
     super(settings);
@@ -44,6 +47,10 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
     this.#tls = settings.directProtocols === undefined ? "off" : "awaited";
     this.remoteAddress = remoteAddress;
     this.remotePort = native.remotePort;
+  }
+
+  get framing(): "stream" {
+    return "stream";
   }
 
   get transport(): "tcp" | "tls" {
@@ -55,7 +62,7 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
   }
 
   get queuedBytes(): number {
-    return this.#writer.queuedBytes;
+    return this.#writer === undefined ? 0 : this.#writer.queuedBytes;
   }
 
   /** Whom the events go to; set once, before the first of them. */
@@ -118,15 +125,24 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
   }
 
   protected enqueue(text: string): void {
+    if (this.#writer === undefined) {
+      this.#writer = spareWriter ?? new Writer();
+      spareWriter = undefined;
+    }
     this.#writer.add(text);
   }
 
   protected send(): boolean {
-    return this.#writer.flush(this) === "empty";
+    const writer = this.#writer;
+    if (writer === undefined) return true;
+    if (writer.flush(this) !== "empty") return false;
+    this.#writer = undefined;
+    spareWriter = writer;
+    return true;
   }
 
   protected dropQueue(): void {
-    this.#writer.clear();
+    this.#writer = undefined;
     this.#kept = undefined;
   }
 
