@@ -74,7 +74,7 @@ async function textOf(response: IncomingMessage): Promise<string> {
 }
 
 /** Why no node could be asked, and what to do about it. */
-export function unreachable(error: Error & { code?: string }, dataDir: string): CliFailure {
+function unreachable(error: Error & { code?: string }, dataDir: string): CliFailure {
   return new CliFailure(exitCode.unreachable, unreachableText(error, dataDir), { cause: error });
 }
 
@@ -96,6 +96,13 @@ function unreachableText(error: Error & { code?: string }, dataDir: string): str
     default:
       return `the node with the data folder ${dataDir} does not answer: ${error.message}`;
   }
+}
+
+/** Nobody shall type a password for a node that is not there. @throws CliFailure */
+export async function expectNode(dataDir: string): Promise<void> {
+  // One that refuses is asked nevertheless, for the reason it gives.
+  if ((await socketState(dataDir)) !== "gone") return;
+  throw unreachable(Object.assign(new Error("there is no socket"), { code: "ENOENT" }), dataDir);
 }
 
 /** Whether a node listens at the socket of this data folder; "refuses" when one has left its socket behind. */

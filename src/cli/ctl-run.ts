@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
 import { SingleBar } from "cli-progress";
 import { AdminError, type Command, readArguments } from "../admin/command.ts";
-import { askNode } from "./admin-client.ts";
+import { askNode, expectNode } from "./admin-client.ts";
 import { CliFailure, exitCode } from "./failure.ts";
 import { dataFolder } from "./places.ts";
 import { renderForTerminal, renderJson } from "./render.ts";
@@ -87,6 +87,8 @@ export async function runCtl(
         `remember it; with '--${name} -' it is read from standard input.\n`,
     );
   }
+  const dataDir = dataFolder(options.data);
+  if (asked.length > 0) await expectNode(dataDir);
   const secrets = await readSecrets(wantedSecrets(command, asked), {
     input: process.stdin,
     prompt: (text) => process.stderr.write(text),
@@ -98,7 +100,7 @@ export async function runCtl(
   const request = { category: command.category, command: command.name, args };
   try {
     const result = await askNode(request, {
-      dataDir: dataFolder(options.data),
+      dataDir,
       progress: (done) => bar?.update(done),
     });
     bar?.update(bar.getTotal());
