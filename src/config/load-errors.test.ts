@@ -89,10 +89,24 @@ versionning = true
       ],
     ],
     [
+      "a path that is a pattern",
+      "[[listen.http]]\nport = 1\n[[listen.http.handlers.meerkat_chat_handler]]\npath = '/:chat'",
+      [
+        'm.toml:6:1: listen.http[0].handlers.meerkat_chat_handler[0].path: found "/:chat"; allowed: a path that begins with "/", without : * and %',
+      ],
+    ],
+    [
+      "a public URL without TLS",
+      "[[listen.http]]\nport = 1\n[[listen.http.handlers.meerkat_host_meta_handler]]\npublic_url = 'http://chat.example.org'",
+      [
+        'm.toml:6:1: listen.http[0].handlers.meerkat_host_meta_handler[0].public_url: found "http://chat.example.org"; allowed: the beginning of an https: URL, such as "https://chat.example.org"',
+      ],
+    ],
+    [
       "a path that is none",
       "[[listen.http]]\nport = 1\n[[listen.http.handlers.meerkat_chat_handler]]\npath = 'chat'",
       [
-        'm.toml:6:1: listen.http[0].handlers.meerkat_chat_handler[0].path: found "chat"; allowed: a path that begins with "/"',
+        'm.toml:6:1: listen.http[0].handlers.meerkat_chat_handler[0].path: found "chat"; allowed: a path that begins with "/", without : * and %',
       ],
     ],
     [

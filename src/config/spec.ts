@@ -125,7 +125,7 @@ const handlerOptions = (path: string) =>
     path: option.string({
       default: path,
       check: checks.isUrlPath,
-      allowed: 'a path that begins with "/"',
+      allowed: 'a path that begins with "/", without : * and %',
       doc: "Path of the URL.",
     }),
   }) satisfies OptionSpec;
@@ -166,7 +166,7 @@ const handlers = option.table(
           ...handlerOptions("/.well-known"),
           public_url: option.string({
             check: checks.isHttpsBase,
-            allowed: 'the beginning of a URL, such as "https://chat.example.org"',
+            allowed: 'the beginning of an https: URL, such as "https://chat.example.org"',
             doc: "Where clients reach the WebSocket, when something with TLS stands in front of this listener.",
           }),
         },

@@ -92,6 +92,7 @@ describe("every response", () => {
       expect(head.status).toBe(get.status);
       expect(head.headers.get("content-type")).toBe(get.headers.get("content-type"));
       expect(head.headers.get("etag")).toBe(get.headers.get("etag"));
+      expect(head.headers.get("content-length")).toBe(String((await get.arrayBuffer()).byteLength));
       expect(await head.text()).toBe("");
     }
   });

@@ -6,6 +6,7 @@ import type { Log } from "../observe/log.ts";
 import { type Authority, namesDomain, parseAuthority } from "./authority.ts";
 import { Chat, type ChatSource } from "./chat.ts";
 import { hostMetaJrd, hostMetaXrd, webSocketLink } from "./host-meta.ts";
+import { send } from "./send.ts";
 
 /** Where a handler of `[[listen.http]]` answers. */
 export interface HttpHandler {
@@ -191,9 +192,7 @@ function addHostMeta(app: HttpApp, parts: HttpAppParts): void {
           const open = { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
           if ("refused" in link) return text(404, `${link.refused}\n`, open);
           // What is answered depends on the name asked for, so caches have to ask again.
-          return new Response(write(link.href), {
-            headers: { "content-type": type, "cache-control": "no-cache", vary: "host", ...open },
-          });
+          return send(200, type, write(link.href), { "cache-control": "no-cache", vary: "host", ...open });
         }),
       );
     }
@@ -224,11 +223,7 @@ function addMetrics(app: HttpApp, parts: HttpAppParts): void {
   for (const handler of parts.handlers.metrics ?? []) {
     app.get(
       handler.path,
-      forHost(
-        handler,
-        async () =>
-          new Response(await parts.metrics.text(), { headers: { "content-type": parts.metrics.contentType } }),
-      ),
+      forHost(handler, async () => send(200, parts.metrics.contentType, await parts.metrics.text())),
     );
   }
 }
@@ -261,12 +256,9 @@ function withoutFinalSlash(path: string): string {
 }
 
 function text(status: number, body: string, headers: Record<string, string> = {}): Response {
-  return new Response(body, { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers } });
+  return send(status, "text/plain; charset=utf-8", body, headers);
 }
 
 function json(status: number, value: object): Response {
-  return new Response(`${JSON.stringify(value)}\n`, {
-    status,
-    headers: { "content-type": "application/json; charset=utf-8" },
-  });
+  return send(status, "application/json; charset=utf-8", `${JSON.stringify(value)}\n`);
 }

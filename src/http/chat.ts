@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { escapeAttribute, escapeText } from "../xml/escape.ts";
 import type { Authority } from "./authority.ts";
 import { namesDomain } from "./authority.ts";
+import { send } from "./send.ts";
 import { isServable, StaticFiles } from "./static-files.ts";
 
 /** What the page tells its script. */
@@ -88,12 +89,9 @@ export class Chat {
       settings: escapeAttribute(JSON.stringify(settings)),
     };
     const page = this.template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => values[name] ?? "");
-    return new Response(page, {
-      headers: {
-        "content-type": "text/html; charset=utf-8",
-        "cache-control": "no-cache",
-        "content-security-policy": chatPolicy(asked),
-      },
+    return send(200, "text/html; charset=utf-8", page, {
+      "cache-control": revalidate,
+      "content-security-policy": chatPolicy(asked),
     });
   }
 
