@@ -186,7 +186,7 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
     adminContext(node, (reason) => void stop(reason)),
     log,
   );
-  disposals.push(() => admin.close());
+  disposals.push(() => admin.stop());
   for (const port of ports)
     log.info({ option: port.option, address: port.address, port: port.port }, `${port.kind} open`);
   return { ports, stopped, stop, summary: () => summaryOf(node, ports) };

@@ -17,7 +17,7 @@ export type AdminLine =
   | { readonly error: { readonly code: string; readonly message: string } };
 
 /** A request may be so long, in bytes. */
-const requestBytesMax = 1024 * 1024;
+export const requestBytesMax = 1024 * 1024;
 
 /** Runs one command, and yields what goes back. Never throws: what goes wrong is the last line. */
 export async function* runCommand(context: AdminContext, request: AdminRequest, log: Log): AsyncGenerator<AdminLine> {

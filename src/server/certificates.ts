@@ -2,19 +2,17 @@
  * The certificates of a node's listeners: the configured ones, or a self-signed one kept in the data folder. Files that
  * change on disk are taken up while the node runs; new connections get them.
  */
-import { X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CertificateFiles, Settings, TlsSettings } from "../config/settings.ts";
 import type { Log } from "../observe/log.ts";
-import { selfSigned } from "../runtime/bun/certificate.ts";
+import { keepSelfSigned } from "../runtime/bun/certificate.ts";
+import { watchFiles } from "../runtime/bun/process.ts";
 import { type HostCertificate, ServerCertificates } from "../runtime/bun/tls.ts";
 import type { Clock } from "../util/clock.ts";
 
 /** How often the files are looked at. */
 const watchMs = 60_000;
-/** A self-signed certificate is renewed at start when it has less than this left. */
-const renewBeforeMs = 30 * 86_400_000;
 
 export interface NodeCertificates {
   /** Those of one listener. */
@@ -32,7 +30,8 @@ export async function loadCertificates(
   clock: Clock,
   log: Log,
 ): Promise<NodeCertificates> {
-  const own = await ensureSelfSigned(settings, dataDir, clock);
+  const kept = await keepSelfSigned(join(dataDir, "tls"), [...settings.hosts.keys()], clock.now());
+  const own: CertificateFiles = { certfile: kept.certificateFile, keyfile: kept.keyFile };
   const loaded = new Map<TlsSettings, ServerCertificates>();
   let usesSelfSigned = false;
 
@@ -52,22 +51,11 @@ export async function loadCertificates(
     return list;
   };
 
-  let seen = stamps();
-  function stamps(): string {
-    const files = [own, ...[...settings.hosts.values()].map((host) => host.certificate)];
-    for (const tls of loaded.keys()) files.push(tls.certificate);
-    return files
-      .filter((file) => file !== undefined)
-      .map(({ certfile, keyfile }) => `${stampOf(certfile)} ${stampOf(keyfile)}`)
-      .join("\n");
-  }
   const reload = (): void => {
     for (const [tls, certificates] of loaded) certificates.reload(certificatesFor(tls));
   };
-  const timer = clock.every(watchMs, () => {
-    const now = stamps();
-    if (now === seen) return;
-    seen = now;
+  const files = [own, ...configured(settings)].flatMap(({ certfile, keyfile }) => [certfile, keyfile]);
+  const timer = watchFiles(clock, files, watchMs, () => {
     try {
       reload();
       log.info({}, "certificates were read again");
@@ -81,7 +69,6 @@ export async function loadCertificates(
       if (certificates === undefined) {
         certificates = new ServerCertificates(certificatesFor(tls), { ciphers: tls.ciphers, versions: tls.versions });
         loaded.set(tls, certificates);
-        seen = stamps();
       }
       return certificates;
     },
@@ -102,27 +89,9 @@ function read(files: CertificateFiles, hosts: readonly string[], passphrase: str
   };
 }
 
-function stampOf(file: string): string {
-  try {
-    return `${file} ${statSync(file).mtimeMs}`;
-  } catch (error) {
-    return `${file} ${(error as NodeJS.ErrnoException).code}`;
-  }
-}
-
-/** Made at the first start, and again when it expires soon or a host was added. */
-async function ensureSelfSigned(settings: Settings, dataDir: string, clock: Clock): Promise<CertificateFiles> {
-  const folder = join(dataDir, "tls");
-  const files = { certfile: join(folder, "self-signed.crt"), keyfile: join(folder, "self-signed.key") };
-  const hosts = [...new Set([...settings.hosts.keys(), "localhost"])];
-  if (existsSync(files.certfile) && existsSync(files.keyfile)) {
-    const certificate = new X509Certificate(readFileSync(files.certfile));
-    const covers = hosts.every((host) => certificate.checkHost(host) !== undefined);
-    if (covers && Date.parse(certificate.validTo) - clock.now() > renewBeforeMs) return files;
-  }
-  const made = await selfSigned(hosts, clock.now());
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writeFileSync(files.keyfile, made.key, { mode: 0o600 });
-  writeFileSync(files.certfile, made.certificate);
-  return files;
+/** The files of all certificates that the operator configured. */
+function configured(settings: Settings): CertificateFiles[] {
+  const listeners = [...settings.listen.c2s, ...settings.listen.http].map((listener) => listener.tls?.certificate);
+  const hosts = [...settings.hosts.values()].map((host) => host.certificate);
+  return [...listeners, ...hosts].filter((files) => files !== undefined);
 }
