@@ -191,6 +191,35 @@ withChromium(
 );
 
 withChromium(
+  "a page loaded anew is still logged in, has the messages, and sends and receives",
+  async () => {
+    await Promise.all([closed.register("frank"), closed.register("grace")]);
+    const [frank, grace] = await Promise.all([Person.at(closed), Person.at(closed)]);
+    await Promise.all([frank.logIn("frank", "secret"), grace.logIn("grace", "secret")]);
+    await frank.addContact("grace@localhost");
+    await grace.acceptRequestOf("frank@localhost");
+    await frank.seesOnline("grace@localhost");
+    await frank.says("Before");
+    await grace.openChatWith("frank@localhost");
+    await grace.reads("Before");
+
+    await grace.page.reload();
+    await grace.page.locator("converse-user-profile").waitFor();
+    await grace.openChatWith("frank@localhost");
+    await grace.reads("Before");
+    await frank.says("After");
+    await grace.reads("After");
+    await grace.says("Still here");
+    await frank.reads("Still here");
+    for (const person of [frank, grace]) {
+      expect(person.problems).toEqual([]);
+      await person.context.close();
+    }
+  },
+  testTimeoutMs,
+);
+
+withChromium(
   "a message sent while the other is away is there when they come back",
   async () => {
     await Promise.all([closed.register("carol"), closed.register("dave")]);

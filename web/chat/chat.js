@@ -91,6 +91,22 @@ function withoutBlocking(_converse, Collection) {
   });
 }
 
+/**
+ * A page loaded anew resumes its stream (XEP-0198), which is bound to the address it had; Converse makes up another
+ * resource by then and sends as that, for which a server has to close the stream. So the address is kept with the stream.
+ */
+function keepAddress(_converse) {
+  const { api } = _converse;
+  api.listen.on("beforeResourceBinding", () => {
+    const { session } = _converse;
+    const address = session.get("meerkat_stream_address");
+    if (address && session.get("smacks_stream_id")) api.connection.get().jid = address;
+  });
+  api.listen.on("afterResourceBinding", () => {
+    _converse.session.save({ meerkat_stream_address: api.connection.get().jid });
+  });
+}
+
 async function start() {
   const { default: converse } = await import(`${settings.assetsPath}converse.min.js`);
   // Defined before Converse registers its own of the same name, these stay.
@@ -103,6 +119,7 @@ async function start() {
       const { RegistrationForm, RosterContact } = this._converse.exports;
       calmRegistration(RegistrationForm);
       subscribeBack(RosterContact);
+      keepAddress(this._converse);
       withoutBlocking(this._converse, converse.env.Collection);
     },
   });
