@@ -114,7 +114,7 @@ async function runMissing(
       // SQLite is in a transaction already; MySQL commits every DDL statement by itself.
       await runOne(schema, migration, clock);
     }
-    store.log.debug({ what: "migration_applied", migration: migration.name }, "Database migration applied");
+    store.log.info({ what: "migration_applied", migration: migration.name }, "Database migration applied");
     applied.push(migration.name);
   }
   return report(applied, recorded, migrations);
