@@ -5,12 +5,13 @@
  *     npm test -- src/xml carbons only files whose path contains one of these
  *     npm test -- --no-skips      a skipped test counts as a failure (for CI)
  *
- * The files run in a few processes side by side; each group's output is printed when it is done. Skipped tests are listed by name.
+ * Files that start servers or browsers run in processes of their own, one after the other, so that none waits for another.
+ * The output of a group is printed when something in it failed. Skipped tests are listed by name.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { glob } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -75,20 +76,15 @@ const noSkips = args.includes("--no-skips");
 const groups = groupsOf(await findTests(args.filter((arg) => !arg.startsWith("--"))));
 const reports = mkdtempSync(join(tmpdir(), "meerkat-test-"));
 const total: Tally = { passed: 0, failed: 0, skipped: [] };
-let next = 0;
-const workers = Array.from({ length: Math.min(groups.length, Math.max(1, availableParallelism())) }, async () => {
-  while (next < groups.length) {
-    const at = next++;
-    const report = join(reports, `${at}.xml`);
-    const { code, output } = await runGroup(groups[at]!, report);
-    const tally = tallyOf(report, code);
-    if (tally.failed > 0) console.log(output);
-    total.passed += tally.passed;
-    total.failed += tally.failed;
-    total.skipped.push(...tally.skipped);
-  }
-});
-await Promise.all(workers);
+for (const [at, group] of groups.entries()) {
+  const report = join(reports, `${at}.xml`);
+  const { code, output } = await runGroup(group, report);
+  const tally = tallyOf(report, code);
+  if (tally.failed > 0) console.log(output);
+  total.passed += tally.passed;
+  total.failed += tally.failed;
+  total.skipped.push(...tally.skipped);
+}
 rmSync(reports, { recursive: true, force: true });
 
 if (total.skipped.length > 0) {
