@@ -58,7 +58,7 @@ async function begin(options: Partial<typeof defaults> = {}) {
         usersMax: 4,
       },
     ],
-    sessionsPerAccountMax: 10,
+    sessionsPerAccountMax: () => 100,
     requestsMax: 10,
     rememberedSessionsMax: 10,
     registrationTimeoutMs: 60_000,
