@@ -91,6 +91,7 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
     sessionsPerAccountMax: (account) =>
       settings.hosts.get(account.domain)!.access.number("max_user_sessions", account, settings.limits.userSessionsMax),
     requestsMax: settings.limits.iqPendingMax,
+    bounced: (condition) => metrics.stanzaError(condition),
     rememberedSessionsMax: settings.limits.rememberedSessionsMax,
     registrationTimeoutMs: settings.registrationTimeoutMs,
   });

@@ -33,7 +33,16 @@ export class Router implements EffectTarget {
   readonly counters: RouterCounters = { routed: 0, bounced: 0, dropped: 0, failures: 0 };
   readonly #log: Log;
 
-  constructor(sessions: SessionTable, requests: PendingRequests, log: Log) {
+  readonly #bounced: (condition: string) => void;
+
+  /** `bounced` is told the condition of every stanza error this router makes. */
+  constructor(
+    sessions: SessionTable,
+    requests: PendingRequests,
+    log: Log,
+    bounced: (condition: string) => void = () => {},
+  ) {
+    this.#bounced = bounced;
     this.sessions = sessions;
     this.requests = requests;
     this.#log = log;
@@ -173,6 +182,7 @@ export class Router implements EffectTarget {
     }
     if (!mayBounce(stanza) || stanza.from === undefined) return this.dropped(stanza, answer.message);
     this.counters.bounced++;
+    this.#bounced(answer.condition);
     const bounce = errorOf(stanza, answer);
     const session = this.sessions.find(stanza.from);
     if (session !== undefined) session.deliver(bounce);

@@ -41,6 +41,8 @@ export interface CoreParts {
   readonly migrations?: readonly Migration[];
   readonly sessionsPerAccountMax: (account: Jid) => number;
   readonly requestsMax: number;
+  /** Told the condition of every stanza error. */
+  readonly bounced?: (condition: string) => void;
   /** `[general] registration_timeout`; by default 600,000. */
   readonly registrationTimeoutMs?: number;
   readonly rememberedSessionsMax: number;
@@ -64,7 +66,12 @@ export async function startCore(parts: CoreParts): Promise<Core> {
   await migrate(store, migrationsOf(parts), { clock });
 
   const startedAt = clock.now();
-  const router = new Router(new SessionTable(), new PendingRequests(clock, random, parts.requestsMax), log);
+  const router = new Router(
+    new SessionTable(),
+    new PendingRequests(clock, random, parts.requestsMax),
+    log,
+    parts.bounced,
+  );
   const keeper = new SessionKeeper(router, clock, {
     sessionsPerAccountMax: parts.sessionsPerAccountMax,
     rememberedMax: parts.rememberedSessionsMax,
