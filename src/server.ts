@@ -25,6 +25,7 @@ import { readLines } from "./server/read-lines.ts";
 import { secretMigrations, sharedSecret } from "./server/secrets.ts";
 import type { StoreSettings } from "./store/settings.ts";
 import { openStore } from "./store/store.ts";
+import { C2sStream } from "./stream/c2s-stream.ts";
 import { TimerWheel } from "./util/timer-wheel.ts";
 import { version } from "./util/version.ts";
 
@@ -224,6 +225,11 @@ function watch({ core, metrics, store }: NodeParts): void {
     failed: () => counters.failures,
     storeQueueLength: () => store.stats.waiting,
     storeReady: () => (store.ready ? 1 : 0),
+    writeQueueBytes: () => {
+      let bytes = 0;
+      for (const { link } of sessions.all()) if (link instanceof C2sStream) bytes += link.socket.queuedBytes;
+      return bytes;
+    },
   });
 }
 

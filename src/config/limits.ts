@@ -47,7 +47,7 @@ export const limitOptions = {
     min: 64 * KiB,
     max: 256 * MiB,
     unit: "bytes",
-    doc: "Most bytes held for a client that reads too slowly; over it the stream is closed with `resource-constraint`.",
+    doc: "Most bytes held for a client that reads too slowly; over it the connection is cut, counted as `resource-constraint`.",
   }),
   connections_per_address_max: option.infinityOr(
     option.integer({

@@ -52,6 +52,8 @@ export type SessionEventName = keyof SessionHandlers;
 /** What happens to an account. */
 export interface AccountHandlers {
   registered(account: Jid): MaybePromise<void>;
+  /** What was handed out for the old password is void. Sessions go on. */
+  passwordChanged(account: Jid): MaybePromise<void>;
   /** Remove every trace; sessions have been closed already. */
   removed(account: Jid): MaybePromise<void>;
 }

@@ -43,7 +43,11 @@ export class Registry implements Registrar {
     resumed: [],
     detached: [],
   };
-  readonly accounts: { readonly [Name in AccountEventName]: AccountHandlers[Name][] } = { registered: [], removed: [] };
+  readonly accounts: { readonly [Name in AccountEventName]: AccountHandlers[Name][] } = {
+    registered: [],
+    passwordChanged: [],
+    removed: [],
+  };
   readonly inlineFeatures: InlineFeature[] = [];
   readonly streamFeatures: (() => Xml | undefined)[] = [];
   readonly #iqs = new Map<string, IqHandler>();

@@ -74,6 +74,7 @@ export const fastAuthToken = defineModule({
   setup(on, context) {
     const tokens = new FastTokens(context.domain, context.store, context.clock, context.random, context.options);
     on.provide("fastTokens", tokens);
+    on.account("passwordChanged", (account) => tokens.forget(account));
     on.account("removed", (account) => tokens.forget(account));
     return undefined;
   },

@@ -110,13 +110,14 @@ export class AccountDirectory implements AccountService, AccountLookup {
   }
 
   async changePassword(account: Jid, password: string): Promise<void> {
-    this.#host(account.domain);
+    const host = this.#host(account.domain);
     const changed = await this.#parts.accounts.setCredentials(
       account.domain,
       account.local,
       await this.#keys(account.domain, password),
     );
     if (!changed) throw new StanzaError("item-not-found", { text: "There is no such account" });
+    for (const handler of host.registry.accounts.passwordChanged) await handler(account);
   }
 
   /** Closes the account's sessions and removes every trace of it. */

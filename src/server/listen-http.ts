@@ -1,6 +1,7 @@
 /** Opens the listeners for HTTP: pages and probes by `http/`, WebSockets (RFC 7395) as client streams. */
 import type { HttpListener, WebSocketHandler } from "../config/settings.ts";
 import { createHttpApp } from "../http/app.ts";
+import { namesDomain } from "../http/authority.ts";
 import { type HttpServer, type RequestInfo, serveHttp } from "../runtime/bun/http.ts";
 import type { ByteSocket, SocketHandler } from "../socket/socket.ts";
 import { C2sStream } from "../stream/c2s-stream.ts";
@@ -71,7 +72,7 @@ function upgrade(
 ): ((socket: ByteSocket) => SocketHandler) | Response | undefined {
   const url = new URL(request.url);
   for (const [handler, environment] of environments) {
-    if (handler.path !== url.pathname || (handler.host !== "_" && handler.host !== url.hostname)) continue;
+    if (handler.path !== url.pathname || (handler.host !== "_" && !namesDomain(url.hostname, handler.host))) continue;
     if (!node.gate.accepts(info.remote)) return new Response("too many connections\n", { status: 503 });
     return (socket) => new C2sStream(environment, socket);
   }
