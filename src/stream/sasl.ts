@@ -70,13 +70,16 @@ export function advance(stream: C2sStream, state: Exchanging, run: () => MaybePr
     );
     return fail(stream, state, state.profile, state.mechanism, "temporary-auth-failure");
   };
+  let step: MaybePromise<SaslStep>;
   try {
-    const step = run();
-    if (step instanceof Promise) return step.then((settled) => take(stream, state, settled), broke);
-    return take(stream, state, step);
+    step = run();
   } catch (error) {
     return broke(error);
   }
+  // What `take` throws, such as the error that ends the stream after too many tries, is no trouble of the store's.
+  return step instanceof Promise
+    ? step.then((settled) => take(stream, state, settled), broke)
+    : take(stream, state, step);
 }
 
 function take(stream: C2sStream, state: Exchanging, step: SaslStep): MaybePromise<void> {

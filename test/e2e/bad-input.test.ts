@@ -143,6 +143,18 @@ describe("wrong passwords", () => {
     second.close();
   });
 
+  test("the last of too many senseless attempts is answered once, as what it was", async () => {
+    const client = await RawClient.stream(tcp());
+    const senseless = Buffer.from("senseless").toString("base64");
+    for (let tries = 0; tries < 3; tries++) {
+      client.write(`<auth xmlns='${sasl}' mechanism='SCRAM-SHA-256'>${senseless}</auth>`);
+      expect(await client.until("</failure>")).toContain("<malformed-request/>");
+    }
+    const rest = await client.end();
+    expect(rest).toStartWith("<stream:error>");
+    expect(rest).toContain(`<policy-violation xmlns='${streams}'/>`);
+  });
+
   test("a recorded SCRAM login cannot be replayed", async () => {
     const response = (text: string) => `<response xmlns='${sasl}'>${Buffer.from(text).toString("base64")}</response>`;
     const bare = "n=alice,r=recorded";
