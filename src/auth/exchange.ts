@@ -37,6 +37,8 @@ export type SaslStep =
       text?: string;
       /** The prepared localpart the peer claimed, if it got that far: for the throttle and the log. */
       username?: string;
+      /** The two sides cannot agree on a channel binding; no password was tried, so it is no wrong guess. */
+      misfit?: true;
     };
 
 /**

@@ -94,12 +94,10 @@ export class ScramExchange implements SaslExchange {
     if (flag === "y") {
       if (this.plus) return malformed("a -PLUS mechanism binds to a channel");
       // The client could bind and believes that we cannot: somebody took the -PLUS mechanisms out of our features.
-      return this.context.plusAdvertised ? failure("not-authorized", "channel binding was offered") : undefined;
+      return this.context.plusAdvertised ? misfit("channel binding was offered") : undefined;
     }
     if (!this.plus) return malformed("channel binding needs a -PLUS mechanism");
-    return this.bindingData(flag) === undefined
-      ? failure("not-authorized", "unsupported channel binding type")
-      : undefined;
+    return this.bindingData(flag) === undefined ? misfit("unsupported channel binding type") : undefined;
   }
 
   private bindingData(flag: string): Uint8Array | undefined {
@@ -185,4 +183,8 @@ function parseClientFinal(text: string): ClientFinal | undefined {
 function saslName(text: string): string | undefined {
   if (/=(?!2C|3D)|\0/.test(text)) return undefined;
   return text.replaceAll("=2C", ",").replaceAll("=3D", "=");
+}
+
+function misfit(text: string): SaslStep {
+  return { failure: "not-authorized", text, misfit: true };
 }

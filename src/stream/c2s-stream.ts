@@ -73,6 +73,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   /** Bytes the shaper still lets through; refilled by elapsed time. */
   #tokens: number;
   #refilledAt: number;
+  /** Mechanisms tried that cannot work on this connection. */
+  saslMisfits = 0;
   /** XEP-0198's side of this stream; undefined until the client enables it. */
   managed: ManagedStream | undefined = undefined;
 
@@ -501,6 +503,16 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     else if (stanza.kind === "presence") counters.presencesOut++;
     else counters.iqsOut++;
     this.write(this.socket.framing === "message" ? stanza.toStandaloneXml() : stanza.toXml());
+  }
+
+  /** The client has its time for the next step of the negotiation. */
+  startStateTimeout(): void {
+    this.environment.wheel.start(this.#timeout, this.environment.listener.stateTimeoutMs);
+  }
+
+  /** What happens next does not depend on the client. */
+  stopTimeout(): void {
+    this.environment.wheel.cancel(this.#timeout);
   }
 
   /** What is written to the session from now on waits for `release`. */

@@ -91,6 +91,7 @@ function take(stream: C2sStream, state: Exchanging, step: SaslStep): MaybePromis
     return;
   }
   if ("failure" in step) {
+    if (step.misfit === true) return refuseMisfit(stream, state, step.text);
     return fail(stream, state, state.profile, state.mechanism, step.failure, step.text, step.username);
   }
   const account = Jid.of(step.success.username, state.host.domain, "");
@@ -101,6 +102,32 @@ function take(stream: C2sStream, state: Exchanging, step: SaslStep): MaybePromis
   stream.environment.mechanisms.throttle.succeeded(account.full);
   stream.environment.observer.login(state.mechanism, "success");
   return state.profile.succeeded(stream, state, account, step.success);
+}
+
+/**
+ * A mechanism that cannot work on this connection is no guess at a password: the client may go on down its list. Some
+ * clients claim "tls-unique" for each -PLUS mechanism over TLS 1.3, which has none, before they come to another.
+ */
+function refuseMisfit(stream: C2sStream, state: Exchanging, text: string | undefined): void {
+  stream.environment.observer.login(state.mechanism, "failure");
+  writeFailure(stream, state.profile, "not-authorized", text);
+  if (++stream.saslMisfits >= misfitsMax)
+    throw new StreamError("policy-violation", "No mechanism fits this connection");
+  stream.become({ at: "stranger", host: state.host, triesLeft: state.triesLeft, claimed: state.claimed });
+}
+
+/** As many mechanisms as there are, with room. */
+const misfitsMax = 16;
+
+function writeFailure(
+  stream: C2sStream,
+  profile: SaslProfile,
+  condition: SaslCondition,
+  text: string | undefined,
+): void {
+  const note = text === undefined ? "" : `<text xml:lang='en'>${escapeText(text)}</text>`;
+  const name = profile.namespace === ns.sasl ? `<${condition}/>` : `<${condition} xmlns='${ns.sasl}'/>`;
+  stream.write(`<failure xmlns='${profile.namespace}'>${name}${note}</failure>`);
 }
 
 /**
@@ -119,9 +146,8 @@ export function fail(
   const { environment } = stream;
   const tell = (): void => {
     if (!stream.isOpen) return;
-    const note = text === undefined ? "" : `<text xml:lang='en'>${escapeText(text)}</text>`;
-    const name = profile.namespace === ns.sasl ? `<${condition}/>` : `<${condition} xmlns='${ns.sasl}'/>`;
-    stream.write(`<failure xmlns='${profile.namespace}'>${name}${note}</failure>`);
+    stream.startStateTimeout();
+    writeFailure(stream, profile, condition, text);
     if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many failed attempts to authenticate");
     stream.become({ at: "stranger", host: state.host, triesLeft: state.triesLeft - 1, claimed: state.claimed });
   };
@@ -131,5 +157,7 @@ export function fail(
   environment.log.info({ remote: stream.remoteAddress, account, mechanism }, "wrong credentials");
   const delay = environment.mechanisms.throttle.failed(stream.remoteAddress, account);
   if (delay === 0) return tell();
+  // The wait is ours, not the client's.
+  stream.stopTimeout();
   return new Promise<void>((resolve) => environment.clock.after(delay, resolve)).then(tell);
 }
