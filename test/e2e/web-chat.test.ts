@@ -146,6 +146,31 @@ class Person {
     await box.press("Enter");
   }
 
+  /** The page shows a message before it has stored it; a reload in between would lose it, there being no archive yet. */
+  async hasKept(text: string): Promise<void> {
+    await this.page.waitForFunction(
+      `(async () => {
+        const text = ${JSON.stringify(text)};
+        const answer = (request) => new Promise((resolve, reject) => {
+          request.onsuccess = () => resolve(request.result);
+          request.onerror = () => reject(request.error);
+        });
+        for (const storage of [sessionStorage, localStorage]) {
+          if (Object.values(storage).some((value) => value.includes(text))) return true;
+        }
+        for (const { name } of await indexedDB.databases()) {
+          const database = await answer(indexedDB.open(name));
+          for (const store of database.objectStoreNames) {
+            const all = await answer(database.transaction(store).objectStore(store).getAll());
+            if (JSON.stringify(all).includes(text)) { database.close(); return true; }
+          }
+          database.close();
+        }
+        return false;
+      })()`,
+    );
+  }
+
   async reads(text: string): Promise<void> {
     await this.page.locator("converse-chat .chat-msg__text", { hasText: text }).waitFor();
   }
@@ -202,6 +227,7 @@ withChromium(
     await frank.says("Before");
     await grace.openChatWith("frank@localhost");
     await grace.reads("Before");
+    await grace.hasKept("Before");
 
     await grace.page.reload();
     await grace.page.locator("converse-user-profile").waitFor();
