@@ -116,8 +116,6 @@ export interface Questions {
   serverNode(node: string): DiscoInfo | undefined;
   /** Features of a client's resource, as XEP-0115 or 0390 told us; undefined when it has told nothing we could check. */
   clientFeatures(session: Session): MaybePromise<readonly string[] | undefined>;
-  /** A session's stanzas that its client has never acknowledged, to be delivered another way. */
-  unacknowledged(session: Session, stanzas: readonly Stanza[]): MaybePromise<true | undefined>;
 }
 
 export type Subscription = "none" | "to" | "from" | "both";

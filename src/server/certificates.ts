@@ -7,8 +7,8 @@ import { join } from "node:path";
 import type { CertificateFiles, Settings, TlsSettings } from "../config/settings.ts";
 import type { Log } from "../observe/log.ts";
 import { keepSelfSigned } from "../runtime/bun/certificate.ts";
-import { watchFiles } from "../runtime/bun/process.ts";
 import { type HostCertificate, ServerCertificates } from "../runtime/bun/tls.ts";
+import { watchFiles } from "../runtime/bun/watch-files.ts";
 import type { Clock } from "../util/clock.ts";
 
 /** How often the files are looked at. */
