@@ -114,8 +114,25 @@ export interface Questions {
   serverInfo(): DiscoInfo | undefined;
   /** What the host says of one of its nodes. */
   serverNode(node: string): DiscoInfo | undefined;
+  /** Whether accounts have archives, whose ids then are the only ones an account's `<stanza-id/>` bears (XEP-0313 section 3.3). */
+  keepsArchive(): boolean | undefined;
+  /** The id that a message just sent by a client has in its sender's archive; for the copies to his other resources. */
+  sentArchiveId(stanza: Stanza): string | undefined;
+  /** Whether a session has read, or will read, this message of its account from the archive, and needs no other copy of it. */
+  readFromArchive(session: Session, id: string): boolean | undefined;
+  /** Everything a module keeps of an account, table by table; asked of all modules (`askAll`) when a person wants his data. */
+  personalData(account: Jid): readonly PersonalData[] | undefined;
   /** Features of a client's resource, as XEP-0115 or 0390 told us; undefined when it has told nothing we could check. */
   clientFeatures(session: Session): MaybePromise<readonly string[] | undefined>;
+}
+
+/** A table of what is kept of one account. */
+export interface PersonalData {
+  /** Of the table, in snake case and unique: `archive`, `archive_rooms`. */
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** Read in pages, so that a big table needs little memory. */
+  rows(): AsyncIterable<readonly (string | number | null)[]>;
 }
 
 export type Subscription = "none" | "to" | "from" | "both";
@@ -161,6 +178,8 @@ export interface Registrar {
   nonza(namespace: string, name: string, handler: NonzaHandler): void;
   answer<Name extends keyof Questions>(question: Name, handler: Questions[Name]): void;
   inline(feature: InlineFeature): void;
+  /** XEP-0386: what `<bound/>` says of a session that was just bound in the same round trip as its login. */
+  bound(describe: (session: Session) => MaybePromise<Xml | undefined>): void;
   /** An element of `<stream:features/>` after authentication that only the host at hand knows; asked each time. */
   streamFeature(element: () => Xml | undefined): void;
   /** Offers a service to the rest of the house; a second one of the same name is an error at start. */

@@ -1,4 +1,5 @@
 /** What the modules of one host have registered, indexed so that a stanza nobody cares about costs one array lookup. */
+import type { Session } from "../session/session.ts";
 import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { MaybePromise, Outcome } from "./effect.ts";
@@ -49,6 +50,7 @@ export class Registry implements Registrar {
     removed: [],
   };
   readonly inlineFeatures: InlineFeature[] = [];
+  readonly boundDescriptions: ((session: Session) => MaybePromise<Xml | undefined>)[] = [];
   readonly streamFeatures: (() => Xml | undefined)[] = [];
   readonly #iqs = new Map<string, IqHandler>();
   readonly #strangerIqs = new Map<string, StrangerIqHandler>();
@@ -93,6 +95,10 @@ export class Registry implements Registrar {
     this.inlineFeatures.push(feature);
   }
 
+  bound(describe: (session: Session) => MaybePromise<Xml | undefined>): void {
+    this.boundDescriptions.push(describe);
+  }
+
   streamFeature(element: () => Xml | undefined): void {
     this.streamFeatures.push(element);
   }
@@ -127,7 +133,23 @@ export class Registry implements Registrar {
     if (handlers === undefined) return undefined;
     return askFrom(handlers, 0, args) as ReturnType<Questions[Name]> | undefined;
   }
+
+  /** The answers of all modules that have one, in the order of the catalogue. */
+  async askAll<Name extends keyof Questions>(
+    question: Name,
+    ...args: Parameters<Questions[Name]>
+  ): Promise<Answered<Name>[]> {
+    const answers: Answered<Name>[] = [];
+    for (const handler of (this.#questions[question] ?? []) as ((...args: unknown[]) => unknown)[]) {
+      const answer = await handler(...args);
+      if (answer !== undefined) answers.push(answer as Answered<Name>);
+    }
+    return answers;
+  }
 }
+
+/** Only answers that are there. */
+type Answered<Name extends keyof Questions> = Exclude<Awaited<ReturnType<Questions[Name]>>, undefined>;
 
 function askFrom(handlers: readonly ((...args: unknown[]) => unknown)[], from: number, args: unknown[]): unknown {
   for (let at = from; at < handlers.length; at++) {

@@ -1,7 +1,9 @@
 /** What modules offer to the rest of the house, such as the admin API, by name: `host.registry.service("roster")`. */
 import type { FastToken, FastTokenLookup } from "../auth/account-lookup.ts";
 import type { Jid } from "../stanza/jid.ts";
+import type { Stanza } from "../stanza/stanza.ts";
 import type { Element } from "../xml/element.ts";
+import type { Effect } from "./effect.ts";
 import type { RosterEntry } from "./points.ts";
 
 /** Each service with the module that provides it; a host without that module has none. */
@@ -20,6 +22,83 @@ export interface Services {
   offline: OfflineService;
   /** mod_last. */
   last: LastService;
+  /** mod_mam, where users have archives (`pm`). */
+  archive: ArchiveService;
+  /** mod_mam, where rooms have archives (`muc`). */
+  roomArchive: RoomArchiveService;
+}
+
+/** A message of an archive. */
+export interface ArchivedMessage {
+  /** Its id in the archive, which is that of `<stanza-id/>` in live traffic: a decimal number. Ids sort by time. */
+  readonly id: string;
+  /** When it was archived, milliseconds since the epoch. */
+  readonly at: number;
+  /** As it was archived; a retracted one is its tombstone. */
+  readonly stanza: Stanza;
+}
+
+/** The archives of a host's accounts. Methods may throw the errors of the store. */
+export interface ArchiveService {
+  /** The newest messages of an account, oldest first; those with `with` only, those before `before` (ms) only. */
+  last(account: Jid, options: { with?: Jid; before?: number; limit: number }): Promise<readonly ArchivedMessage[]>;
+}
+
+/** What a message to a room became. */
+export interface RoomMessageStored {
+  /** Goes into the `<stanza-id/>` by the room, in every copy that is sent. Needs no escaping. */
+  readonly id: string;
+  /** Settles when the message is committed: the sender's acknowledgement waits for it (`secureBy`). */
+  readonly stored: Promise<void>;
+}
+
+/** Whoever asks a room for its archive, and what he may see. */
+export interface ArchiveViewer {
+  /** Results name the real addresses of senders, and `with` may name one. */
+  readonly seesRealAddresses: boolean;
+}
+
+/** What a moderator did to a message (XEP-0425). */
+export interface Moderation {
+  /** The moderator's address in the room; undefined to keep it unsaid. */
+  readonly by: Jid | undefined;
+  /** XEP-0421 id of the moderator. */
+  readonly occupantId?: string;
+  readonly reason?: string;
+}
+
+/**
+ * The archives of rooms: XEP-0045, MUC Light, or whatever else has a bare address and messages. A room is named by its bare
+ * address; who may read it is for the room's own module to decide before it calls. All methods that return promises may
+ * throw the errors of the store.
+ */
+export interface RoomArchiveService {
+  /**
+   * Archives a message that the room has accepted, before it is sent out: `from` is the occupant (`room/nick`), and `to` is
+   * left out of the archive, as is every `<x xmlns='…muc#user'/>` a sender may have put in. `sender` is his real address,
+   * full where it is known. Undefined when it is none of what archives keep (no body, no subject, `no-store`, …); it then gets
+   * no id. A retraction (XEP-0424) is archived, and makes a tombstone of the message it names when both have one sender.
+   * Must not be called for private messages. Synchronous: only `stored` waits.
+   */
+  store(room: Jid, sender: Jid, stanza: Stanza): RoomMessageStored | undefined;
+  /**
+   * Answers an IQ of `urn:xmpp:mam:2` addressed to a room (query, its form, metadata). The effects, to be returned by an IQ
+   * handler, contain the answer. Throws `StanzaError`.
+   */
+  answer(room: Jid, request: Stanza, viewer: ArchiveViewer): Promise<readonly Effect[]>;
+  /** The namespaces a room says in service discovery because it has an archive. */
+  readonly features: readonly string[];
+  /** The newest messages, oldest first: at most `limit`, none before `since` (milliseconds). For those who enter. */
+  history(room: Jid, limit: number, since?: number): Promise<readonly ArchivedMessage[]>;
+  /** A message by its id; undefined when there is none, for a moderator's request. */
+  get(room: Jid, id: string): Promise<ArchivedMessage | undefined>;
+  /**
+   * Leaves a tombstone of a message. False when there is no such message. The `<retract/>` that goes to the occupants is the
+   * room's to make; the room then archives it by `store` like any other message.
+   */
+  moderate(room: Jid, id: string, moderation: Moderation): Promise<boolean>;
+  /** The room is gone, and its archive with it. */
+  remove(room: Jid): Promise<void>;
 }
 
 /** Messages that wait for accounts of a host. All methods may throw the errors of the store. */

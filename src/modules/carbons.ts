@@ -8,6 +8,7 @@ import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import { forwardedElement } from "../stanza/reply.ts";
 import { message, type Stanza } from "../stanza/stanza.ts";
+import { withStanzaId } from "../stanza/stanza-ids.ts";
 import { BoundedMap } from "../util/bounded-map.ts";
 import { xml } from "../xml/xml.ts";
 
@@ -53,7 +54,9 @@ export const carbons = defineModule({
       if (sessions.length < 2) return undefined;
       if (stanza.type === "error") return errorCopies(stanza, sender.account, stanza.to!, "sent", [sender], sessions);
       if (!carbonVerdict(stanza, "sent").copy) return undefined;
-      return remembered(stanza, sender.account, stanza.to!, sentCopies(stanza, sender, sessions));
+      const id = context.ask("sentArchiveId", stanza);
+      const identified = id === undefined ? stanza : withStanzaId(stanza, sender.account, id);
+      return remembered(stanza, sender.account, stanza.to!, sentCopies(identified, sender, sessions));
     });
 
     on.stage("delivered", "message", (stanza, account, reached) => {

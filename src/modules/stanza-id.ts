@@ -1,27 +1,29 @@
 /** XEP-0359 Unique and Stable Stanza IDs 0.7.0: every message a user gets bears an id that nobody else can have given it. */
 import { defineModule } from "../hooks/define-module.ts";
 import { replaceWith } from "../hooks/effect.ts";
-import { parseJid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import type { Stanza } from "../stanza/stanza.ts";
+import { withoutForgedIds, withStanzaId } from "../stanza/stanza-ids.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
-import { Xml } from "../xml/xml.ts";
 
 export const stanzaId = defineModule({
   name: "mod_stanzaid",
-  summary: "Gives each message to a user an id of the user's account, to refer to it later.",
+  summary: "Gives each message to a user an id of the user's account, to refer to it later; with mod_mam, that does.",
   xeps: [{ number: 359, version: "0.7.0" }],
   options: {},
   features: { server: [ns.stanzaIds], account: [ns.stanzaIds] },
 
   setup(on, context) {
     const ids = new SortableIds(context.clock, context.random);
+    /** Asked once: modules stay as they are while the host runs. */
+    let archives: boolean | undefined;
     on.stage("incoming", "message", (stanza, account) => {
+      archives ??= context.ask("keepsArchive") === true;
+      if (archives) return undefined;
       const honest = withoutForgedIds(stanza, context.domain);
       if (!getsId(stanza)) return honest === stanza ? undefined : replaceWith(honest);
-      const id = new Xml(`<stanza-id xmlns='${ns.stanzaIds}' id='${ids.next()}' by='${account.escaped}'/>`);
-      return replaceWith(honest.withChild("stanza-id", ns.stanzaIds, id));
+      return replaceWith(withStanzaId(honest, account, ids.next()));
     });
     return undefined;
   },
@@ -30,19 +32,6 @@ export const stanzaId = defineModule({
 /** A group gives its own messages ids; errors and headlines are nothing to come back to. */
 function getsId(stanza: Stanza): boolean {
   return stanza.type === undefined || stanza.type === "normal" || stanza.type === "chat";
-}
-
-/**
- * Section 3, rules 2 and 3: without the ids that only addresses of `domain`, ours, may have given. Those of others stay,
- * and so does `<origin-id/>`.
- */
-export function withoutForgedIds(stanza: Stanza, domain: string): Stanza {
-  if (!stanza.has("stanza-id", ns.stanzaIds)) return stanza;
-  return stanza.withoutChildren((name, namespace, parse) => {
-    if (name !== "stanza-id" || namespace !== ns.stanzaIds) return false;
-    const by = parseJid(parse().attr("by") ?? "");
-    return by === undefined || by.domain === domain;
-  });
 }
 
 /** Milliseconds in base 36 take nine characters until the year 5188; the counter within one takes three. */

@@ -144,6 +144,7 @@ async function enableInline(stream: C2sStream, host: Host, session: Session, bin
     const request = bind.child(feature.name, feature.namespace);
     if (request !== undefined) results += (await feature.enable(session, request))?.text ?? "";
   }
+  for (const describe of host.registry.boundDescriptions) results += (await describe(session))?.text ?? "";
   return results;
 }
 
