@@ -3,6 +3,7 @@
 import type { AccessRules } from "../config/access.ts";
 import type { OptionSpec, OptionsOf } from "../config/option.ts";
 import type { Log } from "../observe/log.ts";
+import type { Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
@@ -13,7 +14,9 @@ import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { Effect, MaybePromise } from "./effect.ts";
+import type { Placement } from "./placement.ts";
 import type { Questions, Registrar, Stranger } from "./points.ts";
+import type { Services } from "./services.ts";
 
 export interface XepSupport {
   readonly number: number;
@@ -37,14 +40,32 @@ export interface ModuleContext<Options> {
   readonly access: AccessRules;
   /** The installed modules of this host, in order; complete once all are set up. */
   readonly installed: readonly InstalledModule[];
-  /** Sessions of an account of this host; not to be kept. */
+  /** Sessions of an account of this host that are bound on this node; not to be kept. */
   sessionsOf(account: Jid): readonly Session[];
+  /** All resources of an account, whichever node they are bound on; not to be kept. */
+  resourcesOf(account: Jid): readonly Resource[];
+  /** Whether any resource of the account is available, on any node. */
+  isAvailable(account: Jid): boolean;
   allSessions(): Iterable<Session>;
   /** Asks the other modules; undefined when none answers. */
   ask<Name extends keyof Questions>(
     question: Name,
     ...args: Parameters<Questions[Name]>
   ): ReturnType<Questions[Name]> | undefined;
+  /** What another module of this host offers; undefined when the host has no such module. Complete once all are set up. */
+  service<Name extends keyof Services>(name: Name): Services[Name] | undefined;
+  /** Domains that modules of this host serve, such as a group chat service. Complete once all are set up. */
+  servedDomains(): Iterable<string>;
+  /**
+   * Word to the same module on all other nodes, such as that what they remember of an account is old. `heard` is called with the key
+   * another node told, or with undefined when something may have been missed: then all that is remembered is old.
+   * Returns the function that tells; a node alone tells nobody.
+   */
+  notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
+  /** Where things of this name live that are in one node's memory only. */
+  placement(name: string): Placement;
+  /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */
+  readonly nodeNumber: number;
   /** Runs effects outside of a handler (a timer, the end of a background job). */
   run(effects: readonly Effect[]): MaybePromise<void>;
   accountExists(account: Jid): MaybePromise<boolean>;

@@ -1,6 +1,8 @@
 /** What a handler may ask for. Handlers return these values; only the house acts on them. */
+import type { Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { StreamError } from "../stanza/errors.ts";
+import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
 import type { Xml } from "../xml/xml.ts";
 
@@ -13,8 +15,10 @@ export type Effect =
   | { readonly do: "replace"; readonly stanza: Stanza }
   /** A further stanza starts its own way through the router. */
   | { readonly do: "route"; readonly stanza: Stanza }
-  /** A stanza goes to one session, through its delivery filters. */
-  | { readonly do: "deliver"; readonly session: Session; readonly stanza: Stanza }
+  /** A stanza goes to one resource, through its delivery filters. */
+  | { readonly do: "deliver"; readonly to: Resource; readonly stanza: Stanza }
+  /** A resource shows its last presence to this address, unless its account blocks it. */
+  | { readonly do: "present"; readonly resource: Resource; readonly to: Jid }
   /** A stanza goes to one session past its delivery filters (a filter that releases what it held back). */
   | { readonly do: "write"; readonly session: Session; readonly stanza: Stanza }
   /** The payload of the result of the IQ at hand. */
@@ -32,7 +36,8 @@ export const drop = (reason: string): Effect => ({ do: "drop", reason });
 export const handled: Effect = { do: "handled" };
 export const replaceWith = (stanza: Stanza): Effect => ({ do: "replace", stanza });
 export const route = (stanza: Stanza): Effect => ({ do: "route", stanza });
-export const deliverTo = (session: Session, stanza: Stanza): Effect => ({ do: "deliver", session, stanza });
+export const deliverTo = (to: Resource, stanza: Stanza): Effect => ({ do: "deliver", to, stanza });
+export const present = (resource: Resource, to: Jid): Effect => ({ do: "present", resource, to });
 export const writeTo = (session: Session, stanza: Stanza): Effect => ({ do: "write", session, stanza });
 export const reply = (payload: Xml): Effect => ({ do: "reply", payload });
 export const secureBy = (stored: Promise<void>): Effect => ({ do: "secure", stored });

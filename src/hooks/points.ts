@@ -2,6 +2,7 @@
  * Every extension point of the house, each with the sentence that says when it runs. A module fills the points it
  * cares about; it never calls another module. Within one point, handlers run in the order of `modules/catalogue.ts`.
  */
+import type { Origin, Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { DiscoInfo } from "../stanza/disco-info.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -18,8 +19,8 @@ export interface StageHandlers {
   outgoing(stanza: Stanza, session: Session): MaybePromise<Outcome>;
   /** It has arrived for an account of ours, before resources are chosen. */
   incoming(stanza: Stanza, account: Jid): MaybePromise<Outcome>;
-  /** It has been handed to these sessions of the account. */
-  delivered(stanza: Stanza, account: Jid, sessions: readonly Session[]): MaybePromise<Outcome>;
+  /** It has been handed to these resources of the account. */
+  delivered(stanza: Stanza, account: Jid, resources: readonly Resource[]): MaybePromise<Outcome>;
   /** A message for an account that no session took; `handled` keeps the sender from getting an error. */
   undelivered(stanza: Stanza, account: Jid): MaybePromise<Outcome>;
   /** It is about to be written to one session. Synchronous: this is the last step of the hot path. */
@@ -42,6 +43,8 @@ export interface SessionHandlers {
   unavailable(session: Session, presence: Stanza): MaybePromise<Outcome>;
   /** The resource is gone from the session table. */
   ended(session: Session, how: SessionEnd): MaybePromise<Outcome>;
+  /** Somebody who may see it asks for this available resource's presence, perhaps from another node. */
+  asked(session: Session, viewer: Jid): MaybePromise<Outcome>;
   /** XEP-0198: the client is back on a new stream; unacknowledged stanzas have been written again. */
   resumed(session: Session): MaybePromise<Outcome>;
   /** XEP-0198: the stream is gone, the session waits to be resumed. */
@@ -184,4 +187,15 @@ export interface Registrar {
   streamFeature(element: () => Xml | undefined): void;
   /** Offers a service to the rest of the house; a second one of the same name is an error at start. */
   provide<Name extends keyof Services>(name: Name, service: Services[Name]): void;
+  /**
+   * Takes all stanzas for a domain of this module's own, such as `conference.example.org`, and for every address in it. A domain that is
+   * a host, or another module's, is an error at start.
+   */
+  serve(domain: string, handler: DomainHandler): void;
 }
+
+/**
+ * Takes a stanza for a served domain. What it returns is carried out; nothing means that the stanza has found its place. A `StanzaError`
+ * it throws is the sender's answer, from the address the stanza was for. `origin` waits for whatever makes the stanza safe.
+ */
+export type DomainHandler = (stanza: Stanza, origin: Origin | undefined) => MaybePromise<Outcome>;

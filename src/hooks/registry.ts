@@ -6,6 +6,7 @@ import type { MaybePromise, Outcome } from "./effect.ts";
 import type {
   AccountEventName,
   AccountHandlers,
+  DomainHandler,
   InlineFeature,
   IqHandler,
   IqTarget,
@@ -40,6 +41,7 @@ export class Registry implements Registrar {
     available: [],
     updated: [],
     unavailable: [],
+    asked: [],
     ended: [],
     resumed: [],
     detached: [],
@@ -52,6 +54,8 @@ export class Registry implements Registrar {
   readonly inlineFeatures: InlineFeature[] = [];
   readonly boundDescriptions: ((session: Session) => MaybePromise<Xml | undefined>)[] = [];
   readonly streamFeatures: (() => Xml | undefined)[] = [];
+  /** Domains of modules of this host, with who takes what is addressed there. */
+  readonly domains = new Map<string, DomainHandler>();
   readonly #iqs = new Map<string, IqHandler>();
   readonly #strangerIqs = new Map<string, StrangerIqHandler>();
   readonly #nonzas = new Map<string, NonzaHandler>();
@@ -105,6 +109,10 @@ export class Registry implements Registrar {
 
   provide<Name extends keyof Services>(name: Name, service: Services[Name]): void {
     register(this.#services, name, service);
+  }
+
+  serve(domain: string, handler: DomainHandler): void {
+    register(this.domains, domain, handler);
   }
 
   /** What a module of this host offers under this name; undefined when the host has no such module. */

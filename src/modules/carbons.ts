@@ -2,7 +2,8 @@
 import { defineModule } from "../hooks/define-module.ts";
 import { deliverTo, type Effect } from "../hooks/effect.ts";
 import { mostAvailable } from "../router/route.ts";
-import { type Session, SessionSlot } from "../session/session.ts";
+import { includesResource, marks, type Resource } from "../session/resource.ts";
+import type { Session } from "../session/session.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
@@ -22,8 +23,6 @@ type Direction = "sent" | "received";
 /** What is kept about a message that was copied; presence in the map is all that counts. */
 const copied = true;
 
-const enabled = new SessionSlot<true>("carbons");
-
 export const carbons = defineModule({
   name: "mod_carboncopy",
   summary: "A user's other devices see the messages that one of them sends and receives.",
@@ -35,49 +34,49 @@ export const carbons = defineModule({
     const answerable = new BoundedMap<string, true>(copiedMax);
 
     on.iq("set", "account", ns.carbons, "enable", (_request, { session }) => {
-      enabled.set(ownSession(session), true);
+      ownSession(session).mark(marks.carbons, true);
     });
     on.iq("set", "account", ns.carbons, "disable", (_request, { session }) => {
-      enabled.set(ownSession(session), undefined);
+      ownSession(session).mark(marks.carbons, false);
     });
     on.inline({
       name: "enable",
       namespace: ns.carbons,
       enable(session) {
-        enabled.set(session, true);
+        session.mark(marks.carbons, true);
         return undefined;
       },
     });
 
     on.stage("outgoing", "message", (stanza, sender) => {
-      const sessions = context.sessionsOf(sender.account);
-      if (sessions.length < 2) return undefined;
-      if (stanza.type === "error") return errorCopies(stanza, sender.account, stanza.to!, "sent", [sender], sessions);
+      const resources = context.resourcesOf(sender.account);
+      if (resources.length < 2) return undefined;
+      if (stanza.type === "error") return errorCopies(stanza, sender.account, stanza.to!, "sent", [sender], resources);
       if (!carbonVerdict(stanza, "sent").copy) return undefined;
       const id = context.ask("sentArchiveId", stanza);
       const identified = id === undefined ? stanza : withStanzaId(stanza, sender.account, id);
-      return remembered(stanza, sender.account, stanza.to!, sentCopies(identified, sender, sessions));
+      return remembered(stanza, sender.account, stanza.to!, sentCopies(identified, sender, resources));
     });
 
     on.stage("delivered", "message", (stanza, account, reached) => {
-      const sessions = context.sessionsOf(account);
-      if (sessions.length <= reached.length || !copiedWhenReceived(stanza, account)) return undefined;
-      return remembered(stanza, account, stanza.from!, copies("received", stanza, account, sessions, reached));
+      const resources = context.resourcesOf(account);
+      if (resources.length <= reached.length || !copiedWhenReceived(stanza, account)) return undefined;
+      return remembered(stanza, account, stanza.from!, copies("received", stanza, account, resources, reached));
     });
 
     // Nobody took it by RFC 6121, so it did not reach any resource: those that asked for copies still get one.
     on.stage("undelivered", "message", (stanza, account) => {
-      const sessions = context.sessionsOf(account);
-      if (sessions.length === 0 || !copiedWhenReceived(stanza, account)) return undefined;
-      return remembered(stanza, account, stanza.from!, copies("received", stanza, account, sessions, []));
+      const resources = context.resourcesOf(account);
+      if (resources.length === 0 || !copiedWhenReceived(stanza, account)) return undefined;
+      return remembered(stanza, account, stanza.from!, copies("received", stanza, account, resources, []));
     });
 
     // The router's own errors go to the sender's session without being routed, so here is where every error passes.
     on.stage("delivering", "message", (stanza, session) => {
       if (stanza.type !== "error" || stanza.from === undefined) return undefined;
-      const sessions = context.sessionsOf(session.account);
-      if (sessions.length < 2) return undefined;
-      return errorCopies(stanza, session.account, stanza.from, "received", [session], sessions);
+      const resources = context.resourcesOf(session.account);
+      if (resources.length < 2) return undefined;
+      return errorCopies(stanza, session.account, stanza.from, "received", [session], resources);
     });
 
     function errorCopies(
@@ -85,12 +84,12 @@ export const carbons = defineModule({
       account: Jid,
       peer: Jid,
       direction: Direction,
-      without: readonly Session[],
-      sessions: readonly Session[],
+      without: readonly Resource[],
+      resources: readonly Resource[],
     ): Effect[] | undefined {
       const key = keyOf(error, account, peer);
       if (key === undefined || !answerable.take(key)) return undefined;
-      return copies(direction, error, account, sessions, without);
+      return copies(direction, error, account, resources, without);
     }
 
     function remembered(stanza: Stanza, account: Jid, peer: Jid, effects: Effect[] | undefined): Effect[] | undefined {
@@ -184,12 +183,12 @@ function copiedWhenReceived(stanza: Stanza, account: Jid): boolean {
 }
 
 /** Section 8. Resources that will receive a message to the user's own account itself are spared the copy. */
-function sentCopies(stanza: Stanza, sender: Session, sessions: readonly Session[]): Effect[] | undefined {
+function sentCopies(stanza: Stanza, sender: Session, resources: readonly Resource[]): Effect[] | undefined {
   const to = stanza.to!;
-  if (to.bare !== sender.account.bare) return copies("sent", stanza, sender.account, sessions, [sender]);
-  const named = sessions.find((session) => session.jid.resource === to.resource);
-  const reached = named === undefined ? mostAvailable(sessions, false) : [named];
-  return copies("sent", stanza, sender.account, sessions, [sender, ...reached]);
+  if (to.bare !== sender.account.bare) return copies("sent", stanza, sender.account, resources, [sender]);
+  const named = resources.find((resource) => resource.jid.resource === to.resource);
+  const reached = named === undefined ? mostAvailable(resources, false) : [named];
+  return copies("sent", stanza, sender.account, resources, [sender, ...reached]);
 }
 
 /** One copy for each resource that asked for them and is not among `without`; undefined when there is none. */
@@ -197,17 +196,17 @@ function copies(
   direction: Direction,
   stanza: Stanza,
   account: Jid,
-  sessions: readonly Session[],
-  without: readonly Session[],
+  resources: readonly Resource[],
+  without: readonly Resource[],
 ): Effect[] | undefined {
   let effects: Effect[] | undefined;
   let inside: string | undefined;
-  for (const session of sessions) {
-    if (enabled.get(session) === undefined || without.includes(session)) continue;
+  for (const resource of resources) {
+    if (!resource.marked(marks.carbons) || includesResource(without, resource)) continue;
     inside ??= carbonElement(direction, stanza);
-    const copy = message({ from: account, to: session.jid, type: stanza.type, payload: inside });
-    if (effects === undefined) effects = [deliverTo(session, copy)];
-    else effects.push(deliverTo(session, copy));
+    const copy = message({ from: account, to: resource.jid, type: stanza.type, payload: inside });
+    if (effects === undefined) effects = [deliverTo(resource, copy)];
+    else effects.push(deliverTo(resource, copy));
   }
   return effects;
 }

@@ -3,7 +3,7 @@ import { type OptionsOf, option } from "../config/option.ts";
 import { defineModule, type InstalledModule } from "../hooks/define-module.ts";
 import { type MaybePromise, reply } from "../hooks/effect.ts";
 import type { RosterEntry } from "../hooks/points.ts";
-import type { Session } from "../session/session.ts";
+import type { Resource } from "../session/resource.ts";
 import { type DiscoForm, type DiscoInfo, discoForm, discoInfoElement } from "../stanza/disco-info.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -76,7 +76,7 @@ export const disco = defineModule({
 
     on.iq("get", "server", ns.discoItems, "query", (_request, { payload }) => {
       if (nodeOf(payload.attr("node")) !== undefined) throw noSuchNode();
-      return reply(itemsElement(context.options.extraDomains));
+      return reply(itemsElement([...new Set([...context.servedDomains(), ...context.options.extraDomains])]));
     });
 
     on.iq("get", "user", ns.discoInfo, "query", async (_request, { target, from, payload }) => {
@@ -91,7 +91,7 @@ export const disco = defineModule({
       // An empty answer, not an error: whether the account exists is not for this sender to know.
       if (!(await mayDiscover(target, from))) return reply(itemsElement([], node));
       if (node !== undefined) throw noSuchNode();
-      return reply(itemsElement(availableResources(context.sessionsOf(target))));
+      return reply(itemsElement(availableResources(context.resourcesOf(target))));
     });
 
     return undefined;
@@ -144,8 +144,8 @@ export function contactForm(contacts: OptionsOf<typeof options>["serverInfo"]): 
   return discoForm(ns.serverInfo, fields);
 }
 
-function availableResources(sessions: readonly Session[]): string[] {
-  return sessions.filter((session) => session.available).map((session) => session.jid.full);
+function availableResources(resources: readonly Resource[]): string[] {
+  return resources.filter((resource) => resource.available).map((resource) => resource.jid.full);
 }
 
 function itemsElement(addresses: readonly string[], node?: string): Xml {

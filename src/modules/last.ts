@@ -73,9 +73,7 @@ export const last = defineModule({
     });
 
     on.session("unavailable", (session, goodbye) => {
-      if (!context.sessionsOf(session.account).some((other) => other !== session && other.available)) {
-        book.left(session.account, goodbye);
-      }
+      if (!context.isAvailable(session.account)) book.left(session.account, goodbye);
       return undefined;
     });
     on.account("removed", (account) => book.forget(account));
@@ -99,7 +97,7 @@ async function requirePermission(
   return undefined;
 }
 
-type House = Pick<ModuleContext<unknown>, "domain" | "store" | "writes" | "clock" | "log" | "sessionsOf">;
+type House = Pick<ModuleContext<unknown>, "domain" | "store" | "writes" | "clock" | "log" | "resourcesOf">;
 
 /** Who left when: in memory until it is written, so that a mass disconnect costs few transactions and no waiting. */
 export class LastBook implements LastService {
@@ -115,7 +113,7 @@ export class LastBook implements LastService {
 
   /** Sections 3 and 4, for an account of this host. */
   async answer(account: Jid): Promise<Outcome> {
-    if (this.#house.sessionsOf(account).length > 0) return reply(xml`<query xmlns='${ns.last}' seconds='0'/>`);
+    if (this.#house.resourcesOf(account).length > 0) return reply(xml`<query xmlns='${ns.last}' seconds='0'/>`);
     const activity = await this.get(account);
     if (activity === undefined) throw new StanzaError("service-unavailable");
     const seconds = Math.max(0, Math.floor((this.#house.clock.now() - activity.at) / 1000));

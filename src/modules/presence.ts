@@ -1,16 +1,26 @@
 /** RFC 6121 section 4: presence is broadcast to who may see it, asked for at login, and taken back from who got it directly. */
 import { option } from "../config/option.ts";
 import { defineModule, type ModuleContext } from "../hooks/define-module.ts";
-import { deliverTo, drop, type Effect, handled, type MaybePromise, type Outcome, route } from "../hooks/effect.ts";
+import {
+  deliverTo,
+  drop,
+  type Effect,
+  handled,
+  type MaybePromise,
+  type Outcome,
+  present,
+  route,
+} from "../hooks/effect.ts";
 import type { PresenceContact } from "../hooks/points.ts";
-import { type Session, SessionSlot } from "../session/session.ts";
+import type { Resource } from "../session/resource.ts";
+import { Session, SessionSlot } from "../session/session.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
 import { presence as makePresence, type Stanza } from "../stanza/stanza.ts";
 
 type House = Pick<
   ModuleContext<{ readonly maxDirectedPresences: number }>,
-  "domain" | "options" | "sessionsOf" | "ask" | "log"
+  "domain" | "options" | "sessionsOf" | "resourcesOf" | "isAvailable" | "ask" | "log"
 >;
 
 /** Section 4.6: full texts of the addresses to which a resource has sent available presence directly. */
@@ -35,6 +45,7 @@ export const presence = defineModule({
     on.session("available", (session, stanza) => node.available(session, stanza));
     on.session("updated", (session, stanza) => node.updated(session, stanza));
     on.session("unavailable", (session, stanza) => node.unavailable(session, stanza));
+    on.session("asked", (session, viewer) => node.show(session, viewer));
     on.session("ended", (session) =>
       directed.get(session) === undefined ? undefined : node.withdraw(session, goodbye(session), none),
     );
@@ -44,14 +55,14 @@ export const presence = defineModule({
 });
 
 const none: readonly PresenceContact[] = [];
-const goodbye = (session: Session): Stanza => makePresence({ type: "unavailable", from: session.jid });
+const goodbye = ({ jid }: Resource): Stanza => makePresence({ type: "unavailable", from: jid });
 
 const mayBeSeenBy = (contact: PresenceContact): boolean => contact.subscription !== "to";
 const maySee = (contact: PresenceContact): boolean => contact.subscription !== "from";
 
-/** A stanza of a session of ours that goes out unless its account blocks the addressee. */
+/** A stanza of a resource of ours that goes out unless its account blocks the addressee. */
 interface Outgoing {
-  readonly session: Session;
+  readonly session: Resource;
   readonly stanza: Stanza;
 }
 
@@ -70,10 +81,10 @@ class PresenceBook {
   #greetings(session: Session, stanza: Stanza): MaybePromise<Effect[]> {
     return this.#withContacts(session.account, (contacts) => {
       const own: Effect[] = [route(stanza.withTo(session.account))];
-      for (const other of this.#house.sessionsOf(session.account)) {
-        if (other !== session && other.presence !== undefined) {
-          own.push(deliverTo(session, other.presence.withTo(session.jid)));
-        }
+      for (const other of this.#house.resourcesOf(session.account)) {
+        if (other === session || !other.available) continue;
+        if (!(other instanceof Session)) own.push(present(other, session.jid));
+        else own.push(deliverTo(session, other.presence!.withTo(session.jid)));
       }
       const outgoing = this.#broadcast(session, stanza, contacts);
       const online = this.#probe(session, contacts, own);
@@ -82,7 +93,7 @@ class PresenceBook {
       const sharing = this.#house.ask("sharingPresenceWith", session.account);
       return then(sharing, (sharers) => {
         for (const contact of online) {
-          if (sharers?.has(contact.bare) === true) this.#presences(contact, session.jid, outgoing);
+          if (sharers?.has(contact.bare) === true) this.#presences(contact, session.jid, outgoing, own);
         }
         return this.#unlessBlocked(outgoing, own);
       });
@@ -197,11 +208,14 @@ class PresenceBook {
 
   #answerPermitted(account: Jid, to: Jid, from: Jid): MaybePromise<Outcome> {
     const outgoing: Outgoing[] = [];
-    for (const session of this.#house.sessionsOf(account)) {
-      if (session.presence === undefined || (!to.isBare && session.jid.resource !== to.resource)) continue;
-      outgoing.push({ session, stanza: session.presence.withTo(from) });
+    const effects: Effect[] = [handled];
+    for (const resource of this.#house.resourcesOf(account)) {
+      if (!resource.available || (!to.isBare && resource.jid.resource !== to.resource)) continue;
+      if (!(resource instanceof Session)) effects.push(present(resource, from));
+      else outgoing.push({ session: resource, stanza: resource.presence!.withTo(from) });
     }
-    if (outgoing.length > 0) return this.#unlessBlocked(outgoing, [handled]);
+    if (outgoing.length > 0) return this.#unlessBlocked(outgoing, effects);
+    if (effects.length > 1) return effects;
     return [route(makePresence({ type: "unavailable", from: to, to: from })), handled];
   }
 
@@ -209,19 +223,28 @@ class PresenceBook {
   share(account: Jid, contact: Jid, visible: boolean): MaybePromise<readonly Effect[]> {
     if (this.#isOffline(contact)) return [];
     const outgoing: Outgoing[] = [];
-    if (visible) this.#presences(account, contact, outgoing);
+    const effects: Effect[] = [];
+    if (visible) this.#presences(account, contact, outgoing, effects);
     else {
-      for (const session of this.#house.sessionsOf(account)) {
-        if (session.available) outgoing.push({ session, stanza: goodbye(session).withTo(contact) });
+      for (const resource of this.#house.resourcesOf(account)) {
+        if (resource.available) outgoing.push({ session: resource, stanza: goodbye(resource).withTo(contact) });
       }
     }
-    return this.#unlessBlocked(outgoing, []);
+    return this.#unlessBlocked(outgoing, effects);
+  }
+
+  /** One session's last presence for somebody who may see it. */
+  show(session: Session, viewer: Jid): MaybePromise<Effect[]> {
+    if (session.presence === undefined) return [];
+    return this.#unlessBlocked([{ session, stanza: session.presence.withTo(viewer) }], []);
   }
 
   /** The last presence of each available resource of an account, for `viewer`. */
-  #presences(account: Jid, viewer: Jid, outgoing: Outgoing[]): void {
-    for (const session of this.#house.sessionsOf(account)) {
-      if (session.presence !== undefined) outgoing.push({ session, stanza: session.presence.withTo(viewer) });
+  #presences(account: Jid, viewer: Jid, outgoing: Outgoing[], effects: Effect[]): void {
+    for (const resource of this.#house.resourcesOf(account)) {
+      if (!resource.available) continue;
+      if (!(resource instanceof Session)) effects.push(present(resource, viewer));
+      else outgoing.push({ session: resource, stanza: resource.presence!.withTo(viewer) });
     }
   }
 
@@ -250,8 +273,7 @@ class PresenceBook {
   /** Whether presence for this address would reach nobody: a look into the session table spares it its way. */
   #isOffline(address: Jid): boolean {
     if (address.domain !== this.#house.domain || address.local === "") return false;
-    for (const session of this.#house.sessionsOf(address)) if (session.presence !== undefined) return false;
-    return true;
+    return !this.#house.isAvailable(address);
   }
 
   #withContacts<T>(account: Jid, use: (contacts: readonly PresenceContact[]) => MaybePromise<T>): MaybePromise<T> {
@@ -262,7 +284,8 @@ class PresenceBook {
   #unlessBlocked(outgoing: readonly Outgoing[], effects: Effect[], from = 0): MaybePromise<Effect[]> {
     for (let at = from; at < outgoing.length; at++) {
       const { session, stanza } = outgoing[at] as Outgoing;
-      const blocked = this.#house.ask("blocked", session.account, session, stanza, "out");
+      const here = session instanceof Session ? session : undefined;
+      const blocked = this.#house.ask("blocked", session.account, here, stanza, "out");
       if (blocked instanceof Promise) {
         return blocked.then((settled) => {
           if (settled !== true) effects.push(route(stanza));

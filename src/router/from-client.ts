@@ -1,12 +1,13 @@
 /** What happens to a stanza of one of our clients before it is routed: its `from`, its default `to`, its presence. */
 import type { MaybePromise } from "../hooks/effect.ts";
 import type { SessionEventName, SessionHandlers } from "../hooks/points.ts";
+import type { Origin } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import { StanzaError, StreamError } from "../stanza/errors.ts";
 import { presence, type Stanza } from "../stanza/stanza.ts";
 import type { Host } from "./host.ts";
 import type { Router } from "./route.ts";
-import { carryOut, type Origin, runStage } from "./stages.ts";
+import { carryOut, runStage } from "./stages.ts";
 
 /**
  * Takes in a client's stanza. Throws `StreamError` invalid-from for a forged sender (RFC 6120 section 8.1.2.1); all
@@ -67,8 +68,7 @@ function takePresence(router: Router, host: Host, session: Session, stanza: Stan
     throw new StanzaError("bad-request", { text: `A presence of type ${stanza.type} needs a 'to'` });
   }
   const before = session.presence;
-  session.priority = priorityOf(stanza);
-  session.presence = stanza;
+  session.setPresence(stanza, priorityOf(stanza));
   return before === undefined
     ? runSessionEvent(router, host, "available", session, stanza)
     : runSessionEvent(router, host, "updated", session, stanza, before);
@@ -77,8 +77,7 @@ function takePresence(router: Router, host: Host, session: Session, stanza: Stan
 /** A resource stops being available; nothing happens where it was not. */
 export function becomeUnavailable(router: Router, host: Host, session: Session, stanza?: Stanza): MaybePromise<void> {
   if (session.presence === undefined) return;
-  session.presence = undefined;
-  session.priority = 0;
+  session.setPresence(undefined, 0);
   const goodbye = stanza ?? presence({ type: "unavailable", from: session.jid });
   return runSessionEvent(router, host, "unavailable", session, goodbye);
 }

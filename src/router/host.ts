@@ -4,7 +4,9 @@ import { Registry } from "../hooks/registry.ts";
 import type { Session, SessionHost } from "../session/session.ts";
 import { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
-import { type EffectTarget, runStage } from "./stages.ts";
+import { runSessionEvent } from "./from-client.ts";
+import type { Router } from "./route.ts";
+import { runStage } from "./stages.ts";
 
 export class Host implements SessionHost {
   readonly domain: string;
@@ -12,12 +14,12 @@ export class Host implements SessionHost {
   readonly registry = new Registry();
   /** In the order of the catalogue. */
   readonly installed: InstalledModule[] = [];
-  readonly #effects: EffectTarget;
+  readonly #router: Router;
 
-  constructor(domain: string, effects: EffectTarget) {
+  constructor(domain: string, router: Router) {
     this.domain = domain;
     this.address = Jid.of("", domain, "");
-    this.#effects = effects;
+    this.#router = router;
   }
 
   /** The options of an installed module; undefined when the host does not have it. */
@@ -32,9 +34,19 @@ export class Host implements SessionHost {
       session.write(stanza);
       return;
     }
-    const passed = runStage(filters, stanza, session, undefined, this.#effects, undefined);
+    const passed = runStage(filters, stanza, session, undefined, this.#router, undefined);
     if (passed === undefined) return;
     if (passed instanceof Promise) throw new Error("A handler of the stage 'delivering' must not wait");
     session.write(passed);
+  }
+
+  changed(session: Session): void {
+    this.#router.elsewhere?.changed(session);
+  }
+
+  present(session: Session, to: Jid): undefined | Promise<void> {
+    if (session.presence === undefined) return undefined;
+    const done = runSessionEvent(this.#router, this, "asked", session, to);
+    return done instanceof Promise ? done : undefined;
   }
 }

@@ -1,12 +1,13 @@
 /** The one rule by which IQs addressed to an account or the host are answered (RFC 6120 section 8.2.3). */
 import type { MaybePromise, Outcome } from "../hooks/effect.ts";
 import type { IqTarget } from "../hooks/points.ts";
+import type { Origin } from "../session/resource.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import { resultOf } from "../stanza/reply.ts";
 import type { Stanza } from "../stanza/stanza.ts";
 import type { Host } from "./host.ts";
 import type { Router } from "./route.ts";
-import { carryOut, type Origin, splitReply } from "./stages.ts";
+import { carryOut, splitReply } from "./stages.ts";
 
 /**
  * Answers a request with its handler's reply, an empty result, or the error it throws; service-unavailable where no

@@ -1,12 +1,15 @@
 /**
  * Who gets a stanza: RFC 6121 section 8 and RFC 6120 section 10, on one page.
  *
- * An address is of another domain (not reachable: no federation yet), of the host itself, or of an account. For an
- * account the "incoming" stage runs first; then a full JID means that one resource, and a bare JID means the rules of
- * section 8.5 by kind and type.
+ * An address is of another domain (not reachable: no federation yet), of a domain that a module serves, of the host itself, or of
+ * an account. For an account the "incoming" stage runs first; then a full JID means that one resource, and a bare JID
+ * means the rules of section 8.5 by kind and type. The sender's node decides all of it, also where resources are bound on
+ * other nodes: those only write what they are handed.
  */
 import type { MaybePromise } from "../hooks/effect.ts";
+import type { DomainHandler } from "../hooks/points.ts";
 import type { Log } from "../observe/log.ts";
+import type { Origin, Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
 import { StanzaError } from "../stanza/errors.ts";
@@ -16,7 +19,7 @@ import type { Stanza } from "../stanza/stanza.ts";
 import type { Host } from "./host.ts";
 import { answerIq } from "./iq.ts";
 import type { PendingRequests } from "./pending-requests.ts";
-import { type EffectTarget, type Origin, runStage } from "./stages.ts";
+import { carryOut, type EffectTarget, runStage } from "./stages.ts";
 
 /** Counted per stanza on the hot path: plain fields, read when metrics are scraped. */
 export interface RouterCounters {
@@ -26,8 +29,23 @@ export interface RouterCounters {
   failures: number;
 }
 
+/** What the router knows of the cluster's other nodes. */
+export interface OtherNodes {
+  /** Whether any resource of the account (a bare JID's text) is bound on another node. */
+  has(account: string): boolean;
+  /** Resources of an account that are bound on other nodes. */
+  of(account: Jid): readonly Resource[];
+  find(jid: Jid): Resource | undefined;
+  /** Marks or priority of a session of ours have changed. */
+  changed(session: Session): void;
+}
+
 export class Router implements EffectTarget {
   readonly hosts = new Map<string, Host>();
+  /** Domains that modules serve. */
+  readonly domains = new Map<string, DomainHandler>();
+  /** Undefined on a node that is alone. */
+  elsewhere: OtherNodes | undefined = undefined;
   readonly sessions: SessionTable;
   readonly requests: PendingRequests;
   readonly counters: RouterCounters = { routed: 0, bounced: 0, dropped: 0, failures: 0 };
@@ -72,6 +90,8 @@ export class Router implements EffectTarget {
     if (to === undefined) throw new Error("A stanza without an address reached the router");
     const host = this.hosts.get(to.domain);
     if (host === undefined) {
+      const handler = this.domains.get(to.domain);
+      if (handler !== undefined) return this.#toDomain(handler, stanza, origin);
       throw new StanzaError("remote-server-not-found", { text: `This server does not reach ${to.domain}` });
     }
     if (to.local === "") return this.#toHost(host, stanza, origin);
@@ -85,6 +105,35 @@ export class Router implements EffectTarget {
     return this.#toAccount(host, to, passed, origin);
   }
 
+  #toDomain(handler: DomainHandler, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
+    const outcome = handler(stanza, origin);
+    if (outcome === undefined) return;
+    const done =
+      outcome instanceof Promise
+        ? outcome.then((settled) => carryOut(settled, stanza, this, origin))
+        : carryOut(outcome, stanza, this, origin);
+    if (done instanceof Promise) return done.then(() => undefined);
+  }
+
+  /** All resources of an account, on this node and on others; the list must not be kept or changed. */
+  resourcesOf(account: Jid): readonly Resource[] {
+    const here = this.sessions.of(account.bare);
+    if (this.elsewhere === undefined || !this.elsewhere.has(account.bare)) return here;
+    return here.length === 0 ? this.elsewhere.of(account) : [...here, ...this.elsewhere.of(account)];
+  }
+
+  /** Whether any resource of an account (a bare JID's text) has sent available presence, on any node. */
+  isAvailable(account: Jid): boolean {
+    for (const session of this.sessions.of(account.bare)) if (session.presence !== undefined) return true;
+    if (this.elsewhere?.has(account.bare) !== true) return false;
+    return this.elsewhere.of(account).some((resource) => resource.available);
+  }
+
+  /** The resource at a full JID, wherever it is bound. */
+  resourceAt(jid: Jid): Resource | undefined {
+    return this.sessions.find(jid) ?? this.elsewhere?.find(jid);
+  }
+
   /** RFC 6120 section 10.5.3: the server itself is addressed. */
   #toHost(host: Host, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
     if (stanza.kind === "iq") return answerIq(this, host, "server", stanza, origin);
@@ -93,37 +142,43 @@ export class Router implements EffectTarget {
 
   #toAccount(host: Host, to: Jid, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
     if (to.resource !== "") {
-      const session = this.sessions.find(to);
-      if (session !== undefined) return this.#toSession(host, session, stanza, origin);
+      const resource = this.resourceAt(to);
+      if (resource !== undefined) return this.#toResources(host, [resource], stanza, resource.account, origin);
     }
     switch (stanza.kind) {
       case "message":
         return this.#messageToAccount(host, to, stanza, origin);
       case "presence":
-        if (to.resource === "") this.#presenceToAccount(to, stanza);
-        return;
+        return to.resource === "" ? this.#presenceToAccount(to, stanza, origin) : undefined;
       case "iq":
         if (to.resource !== "") throw new StanzaError("service-unavailable");
         return answerIq(this, host, "user", stanza, origin);
     }
   }
 
-  /** Section 8.5.3.1 and the last step of the others. */
-  #toSession(host: Host, session: Session, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
-    session.deliver(stanza);
-    const handlers = host.registry.stages.delivered[stanza.kind];
-    if (handlers.length > 0) return this.#delivered(host, stanza, session.account, [session], origin);
+  /** Section 8.5.3.1 and the last step of the others. Resolves when the ways to other nodes have room again. */
+  #toResources(
+    host: Host,
+    resources: readonly Resource[],
+    stanza: Stanza,
+    account: Jid,
+    origin: Origin | undefined,
+  ): MaybePromise<void> {
+    const congested = deliverToAll(resources, stanza, origin);
+    if (host.registry.stages.delivered[stanza.kind].length === 0) return congested;
+    const done = this.#delivered(host, stanza, account, resources, origin);
+    return congested === undefined ? done : congested.then(() => done);
   }
 
   #delivered(
     host: Host,
     stanza: Stanza,
     account: Jid,
-    sessions: readonly Session[],
+    resources: readonly Resource[],
     origin: Origin | undefined,
   ): MaybePromise<void> {
     const handlers = host.registry.stages.delivered[stanza.kind];
-    const done = runStage(handlers, stanza, account, sessions, this, origin);
+    const done = runStage(handlers, stanza, account, resources, this, origin);
     if (done instanceof Promise) return done.then(() => undefined);
   }
 
@@ -134,17 +189,11 @@ export class Router implements EffectTarget {
     if (stanza.type === "error") return this.dropped(stanza, "an error for no resource");
 
     const single = this.sessions.single(to.bare);
-    if (single !== undefined && single.presence !== undefined && single.priority >= 0) {
-      single.deliver(stanza);
-      if (host.registry.stages.delivered.message.length === 0) return;
-      return this.#delivered(host, stanza, account, [single], origin);
+    if (single?.presence !== undefined && single.priority >= 0 && this.elsewhere?.has(to.bare) !== true) {
+      return this.#toResources(host, [single], stanza, account, origin);
     }
-    const chosen = mostAvailable(this.sessions.of(to.bare), stanza.type === "headline");
-    if (chosen.length > 0) {
-      for (const session of chosen) session.deliver(stanza);
-      if (host.registry.stages.delivered.message.length === 0) return;
-      return this.#delivered(host, stanza, account, chosen, origin);
-    }
+    const chosen = mostAvailable(this.resourcesOf(to), stanza.type === "headline");
+    if (chosen.length > 0) return this.#toResources(host, chosen, stanza, account, origin);
     if (stanza.type === "headline") return this.dropped(stanza, "a headline for nobody available");
     return this.undelivered(host, stanza, account, origin);
   }
@@ -167,8 +216,12 @@ export class Router implements EffectTarget {
   }
 
   /** Section 8.5.2.1.2: presence to a bare JID goes to every available resource. */
-  #presenceToAccount(to: Jid, stanza: Stanza): void {
-    for (const session of this.sessions.of(to.bare)) if (session.available) session.deliver(stanza);
+  #presenceToAccount(to: Jid, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
+    let congested: Promise<void> | undefined;
+    for (const resource of this.resourcesOf(to)) {
+      if (resource.available) congested = resource.deliver(stanza, origin) ?? congested;
+    }
+    return congested;
   }
 
   /** Turns anything thrown into the one answer its sender gets; hides what is ours, logs it once. */
@@ -184,9 +237,10 @@ export class Router implements EffectTarget {
     this.counters.bounced++;
     this.#bounced(answer.condition);
     const bounce = errorOf(stanza, answer);
-    const session = this.sessions.find(stanza.from);
-    if (session !== undefined) session.deliver(bounce);
-    else if (this.hosts.has(stanza.from.domain)) return this.route(bounce, undefined);
+    const resource = this.resourceAt(stanza.from);
+    if (resource !== undefined) return resource.deliver(bounce);
+    const { domain } = stanza.from;
+    if (this.hosts.has(domain) || this.domains.has(domain)) return this.route(bounce, undefined);
   }
 }
 
@@ -195,10 +249,20 @@ function refuse(left: Stanza | undefined): void {
 }
 
 /** The non-negative resources of the highest priority; for a headline all non-negative ones (section 8.5.2.1.1). */
-export function mostAvailable(sessions: readonly Session[], everyone: boolean): Session[] {
+export function mostAvailable(resources: readonly Resource[], everyone: boolean): Resource[] {
   let top = 0;
   if (!everyone) {
-    for (const session of sessions) if (session.available && session.priority > top) top = session.priority;
+    for (const { available, priority } of resources) if (available && priority > top) top = priority;
   }
-  return sessions.filter((session) => session.available && session.priority >= top);
+  return resources.filter((resource) => resource.available && resource.priority >= top);
+}
+
+function deliverToAll(
+  resources: readonly Resource[],
+  stanza: Stanza,
+  origin: Origin | undefined,
+): Promise<void> | undefined {
+  let congested: Promise<void> | undefined;
+  for (const resource of resources) congested = resource.deliver(stanza, origin) ?? congested;
+  return congested;
 }

@@ -1,14 +1,8 @@
 /** Runs the handlers of a stage and carries out the effects they return. The only interpreter of effects. */
 import type { Effect, MaybePromise, Outcome } from "../hooks/effect.ts";
-import type { Session } from "../session/session.ts";
+import type { Origin } from "../session/resource.ts";
 import type { Stanza } from "../stanza/stanza.ts";
 import type { Xml } from "../xml/xml.ts";
-
-/** Who waits for the acknowledgement of the stanza at hand. */
-export interface Origin {
-  /** The stanza counts as safe only when this has settled (DESIGN section 4). */
-  secure(stored: Promise<void>): void;
-}
 
 /** What carrying out effects needs of the router. */
 export interface EffectTarget {
@@ -114,13 +108,14 @@ function carryOutOne(
       return undefined;
     case "replace":
       return effect.stanza;
-    case "route": {
-      const routed = target.route(effect.stanza, origin);
-      return routed instanceof Promise ? routed.then(() => stanza) : stanza;
+    case "route":
+      return then(target.route(effect.stanza, origin), stanza);
+    case "deliver": {
+      const delivered = effect.to.deliver(effect.stanza, origin);
+      return delivered === undefined ? stanza : delivered.then(() => stanza);
     }
-    case "deliver":
-      effect.session.deliver(effect.stanza);
-      return stanza;
+    case "present":
+      return then(effect.resource.present(effect.to), stanza);
     case "write":
       effect.session.write(effect.stanza);
       return stanza;
@@ -128,7 +123,7 @@ function carryOutOne(
       secure(effect.stored, stanza, target, origin);
       return stanza;
     case "close":
-      endSession(effect.session, effect);
+      effect.session.close(effect.error);
       return stanza;
     case "reply":
       throw new Error("Only the handler of an iq may reply");
@@ -141,8 +136,8 @@ function secure(stored: Promise<void>, stanza: Stanza, target: EffectTarget, ori
   origin?.secure(dealtWith);
 }
 
-function endSession(session: Session, effect: Effect & { do: "close" }): void {
-  session.link?.close(effect.error);
+function then(done: MaybePromise<void>, stanza: Stanza): MaybePromise<Stanza> {
+  return done instanceof Promise ? done.then(() => stanza) : stanza;
 }
 
 /** The payload among the effects of an IQ handler, and the effects that remain. */

@@ -19,7 +19,7 @@ import { SessionKeeper } from "../stream/session-keeper.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import { AccountDirectory } from "./account-directory.ts";
-import { installModules } from "./install-modules.ts";
+import { alone, installModules, type ModuleCluster } from "./install-modules.ts";
 
 export interface HostPlan {
   readonly domain: string;
@@ -46,6 +46,8 @@ export interface CoreParts {
   /** `[general] registration_timeout`; by default 600,000. */
   readonly registrationTimeoutMs?: number;
   readonly rememberedSessionsMax: number;
+  /** The other nodes; by default there are none. */
+  readonly cluster?: ModuleCluster;
 }
 
 export interface Core {
@@ -104,6 +106,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         accounts,
         registrationTimeoutMs: parts.registrationTimeoutMs ?? 600_000,
         nodeStartedAt: startedAt,
+        cluster: parts.cluster ?? alone,
       }),
     );
   }

@@ -2,6 +2,7 @@
 import type { AccessRules } from "../config/access.ts";
 import type { InstalledModule, ModuleContext } from "../hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../hooks/effect.ts";
+import { allHere, type Placement } from "../hooks/placement.ts";
 import type { Log } from "../observe/log.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
@@ -26,7 +27,18 @@ export interface ModuleSurroundings {
   readonly accounts: AccountDirectory;
   readonly registrationTimeoutMs: number;
   readonly nodeStartedAt: number;
+  readonly cluster: ModuleCluster;
 }
+
+/** What modules see of the other nodes. */
+export interface ModuleCluster {
+  readonly nodeNumber: number;
+  notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
+  placement(name: string): Placement;
+}
+
+/** A node that is alone. */
+export const alone: ModuleCluster = { nodeNumber: 0, notices: () => () => undefined, placement: () => allHere };
 
 /** Returns what has to run, in reverse order, when the host stops. */
 export function installModules(
@@ -35,6 +47,7 @@ export function installModules(
   access: AccessRules,
   surroundings: ModuleSurroundings,
 ): (() => MaybePromise<void>)[] {
+  const { router } = surroundings;
   const names = new Set(modules.map((module) => module.definition.name));
   const stops: (() => MaybePromise<void>)[] = [];
   host.installed.push(...modules);
@@ -45,6 +58,11 @@ export function installModules(
     const context = contextFor(host, module, access, surroundings);
     const stop = module.definition.setup(host.registry, context as never);
     if (stop !== undefined) stops.unshift(stop);
+  }
+  for (const [domain, handler] of host.registry.domains) {
+    if (router.domains.has(domain) || router.hosts.has(domain))
+      throw new Error(`Two services want the domain ${domain}`);
+    router.domains.set(domain, handler);
   }
   return stops;
 }
@@ -68,10 +86,17 @@ function contextFor(
     access,
     installed: host.installed,
     sessionsOf: (account: Jid) => router.sessions.of(account.bare),
+    resourcesOf: (account: Jid) => router.resourcesOf(account),
+    isAvailable: (account: Jid) => router.isAvailable(account),
     *allSessions() {
       for (const session of router.sessions.all()) if (session.host === host) yield session;
     },
     ask: (question, ...args) => host.registry.ask(question, ...args),
+    service: (name) => host.registry.service(name),
+    servedDomains: () => host.registry.domains.keys(),
+    notices: (topic, heard) => surroundings.cluster.notices(`${host.domain} ${topic}`, heard),
+    placement: (name) => surroundings.cluster.placement(name),
+    nodeNumber: surroundings.cluster.nodeNumber,
     run: (effects: readonly Effect[]) => {
       const done = carryOut(effects, presence({}), router, undefined);
       return done instanceof Promise ? done.then(() => undefined) : undefined;

@@ -2,6 +2,7 @@
 import type { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
+import { type Mark, marks, type Origin, type Resource } from "./resource.ts";
 
 /** What a session needs of the stream it is attached to. */
 export interface SessionLink {
@@ -16,10 +17,8 @@ export interface SessionLink {
 }
 
 /** Takes what is written to a session: the stream itself, or XEP-0198's queue in front of it. */
-export interface SessionOutlet {
+export interface SessionOutlet extends Origin {
   write(session: Session, stanza: Stanza): void;
-  /** The acknowledgement of the stanza being handled waits until this has settled (DESIGN section 4). */
-  secure(stored: Promise<void>): void;
   /** Calls `run` once the client has acknowledged all that was written so far; never when the session ends before. */
   afterAcknowledged?(run: () => void): void;
 }
@@ -29,9 +28,13 @@ export interface SessionHost {
   readonly domain: string;
   /** Runs the "delivering" stage and then writes. */
   deliver(stanza: Stanza, session: Session): void;
+  /** What other nodes know of a session has changed: its marks or its priority. */
+  changed(session: Session): void;
+  /** Has the session show its presence to `to`. */
+  present(session: Session, to: Jid): undefined | Promise<void>;
 }
 
-export class Session {
+export class Session implements Resource {
   /** Never used twice in the life of a process. */
   readonly serial: number;
   readonly jid: Jid;
@@ -41,10 +44,12 @@ export class Session {
   readonly startedAt: number;
   /** XEP-0388 user agent id, when the client gave one. */
   userAgent: string | undefined = undefined;
-  /** Of the last broadcast presence; meaningless while `presence` is undefined. */
+  /** Of the last broadcast presence; 0 while `presence` is undefined. */
   priority = 0;
-  /** The last presence broadcast; undefined while the resource is not available. */
+  /** The last presence broadcast; undefined while the resource is not available. Changed by `setPresence` alone. */
   presence: Stanza | undefined = undefined;
+  /** See `marks`. */
+  #marks = 0;
   link: SessionLink | undefined;
   outlet: SessionOutlet | undefined = undefined;
   #slots: unknown[] | undefined = undefined;
@@ -62,9 +67,42 @@ export class Session {
     return this.presence !== undefined;
   }
 
-  /** Hands a stanza to this resource: filters of modules first, then the wire. */
-  deliver(stanza: Stanza): void {
+  /** All marks together, as other nodes are told. */
+  get marks(): number {
+    return this.#marks;
+  }
+
+  marked(mark: Mark): boolean {
+    return (this.#marks & mark) !== 0;
+  }
+
+  mark(mark: Mark, on: boolean): void {
+    const next = on ? this.#marks | mark : this.#marks & ~mark;
+    if (next === this.#marks) return;
+    this.#marks = next;
+    this.host.changed(this);
+  }
+
+  /** The resource has become available, has changed its presence, or (undefined) is available no more. */
+  setPresence(presence: Stanza | undefined, priority: number): void {
+    this.presence = presence;
+    const next = presence === undefined ? this.#marks & ~marks.available : this.#marks | marks.available;
+    if (next === this.#marks && priority === this.priority) return;
+    this.#marks = next;
+    this.priority = priority;
+    this.host.changed(this);
+  }
+
+  deliver(stanza: Stanza): undefined {
     this.host.deliver(stanza, this);
+  }
+
+  present(to: Jid): undefined | Promise<void> {
+    return this.host.present(this, to);
+  }
+
+  close(error: StreamError): void {
+    this.link?.close(error);
   }
 
   /** Writes past all filters; for the last step of delivery only. */

@@ -13,6 +13,7 @@ import { Host } from "../../src/router/host.ts";
 import { PendingRequests } from "../../src/router/pending-requests.ts";
 import { Router } from "../../src/router/route.ts";
 import { carryOut } from "../../src/router/stages.ts";
+import { alone } from "../../src/server/install-modules.ts";
 import { Session } from "../../src/session/session.ts";
 import { SessionTable } from "../../src/session/session-table.ts";
 import { type Jid, parseJid } from "../../src/stanza/jid.ts";
@@ -83,6 +84,7 @@ export class Conversation {
       const stop = definition.setup(this.host.registry, context as never);
       if (stop !== undefined) this.#stops.push(stop);
     }
+    for (const [served, handler] of this.host.registry.domains) this.router.domains.set(served, handler);
     for (const [question, answer] of Object.entries(options.answers ?? {})) {
       this.host.registry.answer(question as keyof Questions, answer as never);
     }
@@ -111,6 +113,11 @@ export class Conversation {
       access: accessRules(given.access ?? {}),
       installed: host.installed,
       sessionsOf: (account) => router.sessions.of(account.bare),
+      resourcesOf: (account) => router.resourcesOf(account),
+      isAvailable: (account) => router.isAvailable(account),
+      service: (name) => host.registry.service(name),
+      servedDomains: () => host.registry.domains.keys(),
+      ...alone,
       allSessions: () => router.sessions.all(),
       ask: (name, ...args) => host.registry.ask(name, ...args),
       run: (effects: readonly Effect[]) => {

@@ -13,7 +13,7 @@ import type { OfflineService } from "../../hooks/services.ts";
 import { mostAvailable } from "../../router/route.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
-import type { Jid } from "../../stanza/jid.ts";
+import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { delayElement, errorOf, mayBounce } from "../../stanza/reply.ts";
 import { type Stanza, stanzaFromFrame } from "../../stanza/stanza.ts";
@@ -39,12 +39,25 @@ const retryAfterMs = 30_000;
 const heldMax = 1_000;
 /** Accounts whose number of waiting messages is remembered. */
 const countedMax = 10_000;
+/** Word of a session that has become available on another node has arrived here by then. */
+const lateAfterMs = 2_000;
 /** A full mailbox is not counted again sooner than this. */
 const recountAfterMs = 5_000;
 
 export type OfflineHouse = Pick<
   ModuleContext<unknown>,
-  "domain" | "store" | "writes" | "clock" | "log" | "access" | "sessionsOf" | "accountExists" | "run"
+  | "domain"
+  | "store"
+  | "writes"
+  | "clock"
+  | "log"
+  | "access"
+  | "sessionsOf"
+  | "resourcesOf"
+  | "isAvailable"
+  | "notices"
+  | "accountExists"
+  | "run"
 >;
 
 /** What was given to a session and is still in the database. */
@@ -87,6 +100,10 @@ const handouts = new SessionSlot<readonly Handout[]>("offline handouts");
 export class Mailboxes implements OfflineService {
   readonly #house: OfflineHouse;
   readonly #store: OfflineStore;
+  /** Tells the node of an account's available resource that there is something to read. */
+  readonly #tell: (account: string) => void;
+  /** Accounts for which something was stored just now. */
+  readonly #maybeLate = new Set<string>();
   readonly #accessRule: string;
   readonly #defaultMost: number;
   readonly #counts = new BoundedMap<string, Count>(countedMax);
@@ -100,6 +117,10 @@ export class Mailboxes implements OfflineService {
   constructor(house: OfflineHouse, accessRule: string, defaultMost: number) {
     this.#house = house;
     this.#store = new OfflineStore(house.store);
+    this.#tell = house.notices("offline", (bare) => {
+      const account = bare === undefined ? undefined : parseJid(bare);
+      if (account !== undefined) this.#handOverHere(account);
+    });
     this.#accessRule = accessRule;
     this.#defaultMost = defaultMost;
   }
@@ -163,9 +184,25 @@ export class Mailboxes implements OfflineService {
 
   /** Somebody became available while the message was on its way to the database. */
   #meetLatecomer(account: Jid): void {
+    if (this.#handOverHere(account)) return;
+    if (this.#house.isAvailable(account)) return this.#tell(account.bare);
+    // Word of a session on another node may still be on its way to this one.
+    this.#maybeLate.add(account.bare);
+    if (this.#maybeLate.size > 1) return;
+    this.#house.clock.after(lateAfterMs, () => {
+      const accounts = [...this.#maybeLate];
+      this.#maybeLate.clear();
+      for (const bare of accounts) if (this.#house.isAvailable(parseJid(bare)!)) this.#tell(bare);
+    });
+  }
+
+  #handOverHere(account: Jid): boolean {
     for (const session of this.#house.sessionsOf(account)) {
-      if (session.available && session.priority >= 0) return this.handOver(session);
+      if (!session.available || session.priority < 0) continue;
+      this.handOver(session);
+      return true;
     }
+    return false;
   }
 
   /** A session is there to get messages: its backlog is on its way, and what comes meanwhile waits behind it. */
@@ -320,10 +357,10 @@ export class Mailboxes implements OfflineService {
   /** Finds other resources for messages that no session took after all, or keeps them. */
   async #placeAll(account: Jid, stanzas: readonly Stanza[]): Promise<undefined> {
     for (const stanza of stanzas) {
-      const others = mostAvailable(this.#house.sessionsOf(account), false);
+      const others = mostAvailable(this.#house.resourcesOf(account), false);
       try {
         const outcome =
-          others.length > 0 ? others.map((session) => deliverTo(session, stanza)) : await this.keep(stanza, account);
+          others.length > 0 ? others.map((resource) => deliverTo(resource, stanza)) : await this.keep(stanza, account);
         if (outcome === undefined) throw new StanzaError("service-unavailable");
         await this.#house.run("length" in outcome ? outcome : [outcome]);
       } catch (error) {

@@ -2,7 +2,7 @@
 import { defineModule } from "../../hooks/define-module.ts";
 import { deliverTo, type Effect, type Outcome, reply } from "../../hooks/effect.ts";
 import type { IqContext } from "../../hooks/points.ts";
-import { SessionSlot } from "../../session/session.ts";
+import { marks } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -16,9 +16,6 @@ import { type PrivacyState, type PrivacyWish, privacyMigrations } from "./privac
 
 /** The list that blocking makes where there is no default list; the name MongooseIM gives it. */
 export const blockListName = "blocking";
-
-/** Section 3.3: resources that have asked for the block list get its changes. */
-const interested = new SessionSlot<true>("blocking");
 
 export const blocking = defineModule({
   name: "mod_blocking",
@@ -50,9 +47,9 @@ class Blocks {
     this.#house = house;
   }
 
-  /** Section 3.2. */
+  /** Section 3.2; from now on (section 3.3) the resource gets changes. */
   async list({ session, from }: IqContext): Promise<Outcome> {
-    if (session !== undefined) interested.set(session, true);
+    if (session !== undefined) session.mark(marks.blocking, true);
     const blocked = blockedBy(await this.#guard.load(from.toBare()));
     return reply(xml`<blocklist xmlns='${ns.blocking}'>${itemsXml(blocked)}</blocklist>`);
   }
@@ -100,10 +97,10 @@ class Blocks {
 
   #push(account: Jid, payload: Xml): Effect[] {
     const effects: Effect[] = [];
-    for (const session of this.#house.sessionsOf(account.toBare())) {
-      if (interested.get(session) === undefined) continue;
+    for (const resource of this.#house.resourcesOf(account.toBare())) {
+      if (!resource.marked(marks.blocking)) continue;
       const id = `block-${this.#house.random.id(9)}`;
-      effects.push(deliverTo(session, iq({ type: "set", to: session.jid, id, payload })));
+      effects.push(deliverTo(resource, iq({ type: "set", to: resource.jid, id, payload })));
     }
     return effects;
   }

@@ -5,7 +5,8 @@
 import type { InstalledModule, ModuleContext } from "../../hooks/define-module.ts";
 import { deliverTo, drop, type Effect, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
 import type { Registrar, RosterEntry } from "../../hooks/points.ts";
-import { type Session, SessionSlot } from "../../session/session.ts";
+import { marks } from "../../session/resource.ts";
+import { Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -16,14 +17,24 @@ import { nothingStored, type PrivacyState, PrivacyStore, type PrivacyWish } from
 
 /** Accounts without a session here whose lists are remembered. */
 const rememberedMax = 10_000;
-/** How long they are: the longest that a change made on another node goes unnoticed for such an account. */
+/** How long they are, should word of a change on another node be lost. */
 const rememberedMs = 30_000;
 /** Contacts of one account whose roster entries are known to the last step of delivery. */
 const factsMax = 64;
 
 export type PrivacyHouse = Pick<
   ModuleContext<unknown>,
-  "domain" | "store" | "clock" | "random" | "sessionsOf" | "ask" | "installed"
+  | "domain"
+  | "store"
+  | "clock"
+  | "random"
+  | "log"
+  | "sessionsOf"
+  | "resourcesOf"
+  | "notices"
+  | "run"
+  | "ask"
+  | "installed"
 >;
 
 /** Per session: the name of its active list. */
@@ -37,6 +48,8 @@ interface Remembered {
 /** An account with sessions here. */
 interface Present {
   state: PrivacyState;
+  /** Another node may have changed it: it is read again before it decides anything. */
+  stale: boolean;
   /** Of contacts that wrote lately; only kept for lists about groups and subscriptions. */
   facts: BoundedMap<string, ContactFacts> | undefined;
 }
@@ -66,12 +79,15 @@ export class Guard {
   readonly #farewells = new WeakSet<Stanza>();
   /** Called after every change, with what resources are to be told. */
   readonly #pushers: ((account: Jid, before: PrivacyState, after: PrivacyState) => readonly Effect[])[] = [];
+  /** Tells other nodes that an account's lists have changed. */
+  readonly #tell: (account: string) => void;
   /** Sessions here with an active list: while there are none, the last step of delivery asks nothing. */
   #activeSessions = 0;
 
   constructor(house: PrivacyHouse) {
     this.#house = house;
     this.#store = new PrivacyStore(house.store);
+    this.#tell = house.notices("privacy", (account) => this.#changedElsewhere(account));
   }
 
   install(on: Registrar): void {
@@ -104,7 +120,7 @@ export class Guard {
     if (this.#present.has(session.account.bare)) return undefined;
     return this.#store.load(session.account).then((state) => {
       if (!this.#house.sessionsOf(session.account).includes(session)) return undefined;
-      this.#present.set(session.account.bare, { state, facts: undefined });
+      this.#present.set(session.account.bare, { state, stale: false, facts: undefined });
       this.#remembered.delete(session.account.bare);
       return undefined;
     });
@@ -126,7 +142,7 @@ export class Guard {
   /** The account's lists if they are in memory. */
   #known(account: Jid): PrivacyState | undefined {
     const present = this.#present.get(account.bare);
-    if (present !== undefined) return present.state;
+    if (present !== undefined) return present.stale ? undefined : present.state;
     const remembered = this.#remembered.get(account.bare);
     if (remembered === undefined) return undefined;
     return this.#house.clock.monotonic() - remembered.at < rememberedMs ? remembered.state : undefined;
@@ -142,7 +158,10 @@ export class Guard {
   #learn(account: Jid, state: PrivacyState): void {
     const present = this.#present.get(account.bare);
     if (present === undefined) this.#remember(account, state);
-    else if (state.version >= present.state.version) present.state = state;
+    else if (state.version >= present.state.version) {
+      present.state = state;
+      present.stale = false;
+    }
   }
 
   // Decisions.
@@ -191,17 +210,21 @@ export class Guard {
    */
   #listsConcerned(state: PrivacyState, account: Jid, to: Jid): PrivacyList[] | undefined {
     const byDefault = defaultOf(state);
-    if (this.#activeSessions === 0) return byDefault === undefined ? undefined : [byDefault];
-    const sessions = this.#house.sessionsOf(account);
+    if (this.#activeSessions === 0 && !this.#isActiveElsewhere(account)) return byDefault && [byDefault];
     const lists: PrivacyList[] = [];
-    for (const session of sessions) {
-      if (to.resource !== "" && session.jid.resource !== to.resource) continue;
-      const list = listOf(state, session);
+    for (const resource of this.#house.resourcesOf(account)) {
+      if (to.resource !== "" && resource.jid.resource !== to.resource) continue;
+      if (!(resource instanceof Session) && resource.marked(marks.privacyActive)) return undefined;
+      const list = resource instanceof Session ? listOf(state, resource) : byDefault;
       if (list === undefined) return undefined;
       if (!lists.includes(list)) lists.push(list);
     }
     if (lists.length > 0) return lists;
     return byDefault === undefined ? undefined : [byDefault];
+  }
+
+  #isActiveElsewhere(account: Jid): boolean {
+    return this.#house.resourcesOf(account).some((resource) => resource.marked(marks.privacyActive));
   }
 
   /** Only for sessions with an active list; the account's default was asked when the stanza came in. */
@@ -262,6 +285,14 @@ export class Guard {
     return activeName.get(session);
   }
 
+  /** Whether another resource has made this list its active one; of those on other nodes the name is not known. */
+  mayBeActiveElsewhere(session: Session, name: string): boolean {
+    return this.#house.resourcesOf(session.account).some((other) => {
+      if (other.jid.resource === session.jid.resource) return false;
+      return other instanceof Session ? activeName.get(other) === name : other.marked(marks.privacyActive);
+    });
+  }
+
   /** Makes a list of `state` the active one of a session, or none; contacts learn what they may see now. */
   async setActive(session: Session, name: string | undefined): Promise<Effect[]> {
     const state = await this.load(session.account);
@@ -274,6 +305,7 @@ export class Guard {
   #activate(session: Session, name: string | undefined): void {
     this.#activeSessions += (name === undefined ? 0 : 1) - (activeName.get(session) === undefined ? 0 : 1);
     activeName.set(session, name);
+    session.mark(marks.privacyActive, name !== undefined);
   }
 
   /**
@@ -282,6 +314,42 @@ export class Guard {
    */
   async change(account: Jid, decide: (state: PrivacyState) => PrivacyWish | undefined): Promise<Effect[]> {
     const { before, after } = await this.#store.change(account, decide);
+    const affected = this.#adopt(account, before, after);
+    if (before === after) return [];
+    this.#tell(account.bare);
+    const effects: Effect[] = [];
+    for (const push of this.#pushers) effects.push(...push(account, before, after));
+    effects.push(...(await this.#presenceChanges(account, affected)));
+    return effects;
+  }
+
+  /** Another node has changed an account's lists, or perhaps any account's: sessions here follow. */
+  #changedElsewhere(bare: string | undefined): void {
+    if (bare === undefined) {
+      this.#remembered.clear();
+      for (const present of this.#present.values()) present.stale = true;
+      return;
+    }
+    this.#remembered.delete(bare);
+    const present = this.#present.get(bare);
+    const account = parseJid(bare);
+    if (present === undefined || account === undefined) return;
+    present.stale = true;
+    this.#follow(account, present.state).catch((error: unknown) => {
+      this.#house.log.warn(
+        { err: error, jid: bare },
+        "changed privacy lists could not be read; the next stanza tries again",
+      );
+    });
+  }
+
+  async #follow(account: Jid, before: PrivacyState): Promise<void> {
+    const affected = this.#adopt(account, before, await this.#store.load(account));
+    await this.#house.run(await this.#presenceChanges(account, affected));
+  }
+
+  /** Takes over a state; returns the sessions here for which another list holds now. */
+  #adopt(account: Jid, before: PrivacyState, after: PrivacyState): Affected[] {
     const affected: Affected[] = [];
     for (const session of this.#house.sessionsOf(account)) {
       const listBefore = listOf(before, session);
@@ -291,11 +359,7 @@ export class Guard {
       if (listBefore !== listAfter) affected.push({ session, before: listBefore, after: listAfter });
     }
     this.#learn(account, after);
-    if (before === after) return [];
-    const effects: Effect[] = [];
-    for (const push of this.#pushers) effects.push(...push(account, before, after));
-    effects.push(...(await this.#presenceChanges(account, affected)));
-    return effects;
+    return affected;
   }
 
   /** XEP-0016 sections 2.10 and 2.11, XEP-0191 sections 3.3 and 3.4: who has just been shut out sees the user leave, and the other way round. */
@@ -339,9 +403,9 @@ export class Guard {
   #seenResources(contact: Jid): Jid[] {
     if (contact.domain !== this.#house.domain) return [contact];
     return this.#house
-      .sessionsOf(contact.toBare())
-      .filter((session) => session.available)
-      .map((session) => session.jid);
+      .resourcesOf(contact.toBare())
+      .filter((resource) => resource.available)
+      .map((resource) => resource.jid);
   }
 }
 

@@ -3,7 +3,8 @@ import { option } from "../../config/option.ts";
 import { defineModule } from "../../hooks/define-module.ts";
 import { deliverTo, type Effect, type Outcome, reply } from "../../hooks/effect.ts";
 import type { IqContext } from "../../hooks/points.ts";
-import { type Session, SessionSlot } from "../../session/session.ts";
+import { marks } from "../../session/resource.ts";
+import type { Session } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -25,9 +26,6 @@ export const backendOption = option.choice({
   default: "rdbms",
   unsupported: { mnesia: "they are kept in the SQL database" },
 });
-
-/** Sessions that know the protocol: changes made by blocking commands are of interest to them only. */
-const speaksPrivacy = new SessionSlot<true>("privacy speaker");
 
 export const privacy = defineModule({
   name: "mod_privacy",
@@ -60,7 +58,7 @@ class PrivacyLists {
 
   /** Section 2.3. */
   async get({ session, from, payload }: IqContext): Promise<Outcome> {
-    if (session !== undefined) speaksPrivacy.set(session, true);
+    if (session !== undefined) session.mark(marks.privacy, true);
     const wanted = payload.elements();
     if (wanted.length > 1) throw new StanzaError("bad-request", { text: "One list at a time" });
     const state = await this.#guard.load(from.toBare());
@@ -77,7 +75,7 @@ class PrivacyLists {
   /** Sections 2.4 to 2.8. */
   async set({ session, from, payload }: IqContext): Promise<Outcome> {
     if (session === undefined) throw new StanzaError("not-allowed");
-    speaksPrivacy.set(session, true);
+    session.mark(marks.privacy, true);
     const [wish, ...more] = payload.elements();
     if (wish === undefined || more.length > 0 || wish.ns !== ns.privacy) {
       throw new StanzaError("bad-request", { text: "One change at a time" });
@@ -124,9 +122,8 @@ class PrivacyLists {
   /** Section 2.8. */
   #without(state: PrivacyState, session: Session, name: string): PrivacyWish {
     if (!state.lists.has(name)) throw new StanzaError("item-not-found");
-    const others = this.#house.sessionsOf(session.account).filter((other) => other !== session);
     const inUse =
-      others.some((other) => this.#guard.activeNameOf(other) === name) ||
+      this.#guard.mayBeActiveElsewhere(session, name) ||
       (state.defaultName === name && this.#isDefaultElsewhere(session));
     if (inUse) throw new StanzaError("conflict");
     const lists = new Map(state.lists);
@@ -136,10 +133,9 @@ class PrivacyLists {
 
   /** Whether the default list applies to a connected resource other than this one. */
   #isDefaultElsewhere(session: Session): boolean {
-    for (const other of this.#house.sessionsOf(session.account)) {
-      if (other !== session && this.#guard.activeNameOf(other) === undefined) return true;
-    }
-    return false;
+    return this.#house
+      .resourcesOf(session.account)
+      .some((other) => other.jid.resource !== session.jid.resource && !other.marked(marks.privacyActive));
   }
 
   /** Section 2.1: a rule about a group that the roster does not have. Without a roster there is nothing to compare with. */
@@ -160,11 +156,11 @@ class PrivacyLists {
     for (const [name, list] of after.lists) {
       if (before.lists.get(name) === list) continue;
       const everybody = this.#edited.has(`${account.bare} ${name}`);
-      for (const session of this.#house.sessionsOf(account)) {
-        if (!everybody && speaksPrivacy.get(session) === undefined) continue;
+      for (const resource of this.#house.resourcesOf(account)) {
+        if (!everybody && !resource.marked(marks.privacy)) continue;
         const payload = xml`<query xmlns='${ns.privacy}'><list name='${name}'/></query>`;
         const id = `privacy-${this.#house.random.id(9)}`;
-        effects.push(deliverTo(session, iq({ type: "set", to: session.jid, id, payload })));
+        effects.push(deliverTo(resource, iq({ type: "set", to: resource.jid, id, payload })));
       }
     }
     return effects;

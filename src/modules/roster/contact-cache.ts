@@ -8,8 +8,7 @@ export interface Contacts {
 }
 
 /**
- * The least recently used accounts are forgotten first. It follows this module's own changes only: before a second node
- * may write to the same rosters, each change must reach the caches of all nodes (`forget` is what they are to call).
+ * The least recently used accounts are forgotten first. A change made on another node reaches it a moment later.
  */
 export class ContactCache {
   readonly #accounts = new Map<string, Contacts>();
@@ -58,6 +57,13 @@ export class ContactCache {
   forget(account: string): void {
     this.#changes++;
     this.#drop(account);
+  }
+
+  /** Any roster may have changed. */
+  forgetAll(): void {
+    this.#changes++;
+    this.#accounts.clear();
+    this.#contacts = 0;
   }
 
   #drop(account: string): void {

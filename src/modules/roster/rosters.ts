@@ -3,7 +3,7 @@
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { deliverTo, drop, type Effect, handled, type MaybePromise, reply, route } from "../../hooks/effect.ts";
 import type { IqContext, PresenceContact, RosterEntry } from "../../hooks/points.ts";
-import { SessionSlot } from "../../session/session.ts";
+import { marks } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { Jid, parseJid } from "../../stanza/jid.ts";
 import { iq, presence, Stanza } from "../../stanza/stanza.ts";
@@ -32,11 +32,10 @@ export interface RosterSettings {
 /** What of the house rosters need. */
 export type RosterHouse = Pick<
   ModuleContext<RosterSettings>,
-  "domain" | "options" | "store" | "random" | "sessionsOf" | "ask" | "accountExists"
+  "domain" | "options" | "store" | "random" | "resourcesOf" | "notices" | "ask" | "accountExists"
 >;
 
 /** RFC 6121 section 2.2: a resource that has asked for the roster, and so gets pushes. */
-const interested = new SessionSlot<true>("roster");
 
 /** How often a roster is read again that changed while it was read. */
 const readsMax = 3;
@@ -48,19 +47,25 @@ export class Rosters {
   readonly #house: RosterHouse;
   readonly #store: RosterStore;
   readonly #cache: ContactCache;
+  /** Tells other nodes that a roster has changed. */
+  readonly #tell: (account: string) => void;
 
   constructor(house: RosterHouse) {
     this.#house = house;
     const { maxItems, maxPendingRequests, cachedContacts } = house.options;
     this.#store = new RosterStore(house.store, { items: maxItems, requests: maxPendingRequests });
     this.#cache = new ContactCache(cachedContacts);
+    this.#tell = house.notices("roster", (account) => {
+      if (account === undefined) this.#cache.forgetAll();
+      else this.#cache.forget(account);
+    });
   }
 
   // Section 2: the roster.
 
   /** Sections 2.1.3 and 2.6. From now on the resource gets pushes. */
   async get({ session, from, payload }: IqContext): Promise<Effect | undefined> {
-    if (session !== undefined) interested.set(session, true);
+    if (session !== undefined) session.mark(marks.roster, true);
     const owner = ownerOf(from);
     const known = payload.attr("ver");
     for (let reads = 1; ; reads++) {
@@ -166,10 +171,10 @@ export class Rosters {
     if (step.approve) effects.push(route(presence({ type: "subscribed", from: account, to: contact })));
     if (step.deliver) {
       const told = stanza.withAddresses(contact, account);
-      for (const session of this.#house.sessionsOf(account)) {
+      for (const resource of this.#house.resourcesOf(account)) {
         // 3.1.3: requests go to available resources. The others go to interested ones, and nothing keeps available ones from them.
-        const listens = session.available || (type !== "subscribe" && interested.get(session) === true);
-        if (listens) effects.push(deliverTo(session, told));
+        const listens = resource.available || (type !== "subscribe" && resource.marked(marks.roster));
+        if (listens) effects.push(deliverTo(resource, told));
       }
     }
     effects.push(...this.#pushes(account, change));
@@ -228,7 +233,7 @@ export class Rosters {
   /** The account is gone: its roster is deleted, and its contacts are told. */
   async forget(account: Jid): Promise<Effect[]> {
     const items = await this.#store.removeAll(ownerOf(account));
-    this.#cache.forget(account.bare);
+    this.#changed(account);
     const effects: Effect[] = [];
     for (const item of items) effects.push(...(await this.#partings(account, item)));
     return effects;
@@ -274,8 +279,13 @@ export class Rosters {
       return await this.#store.change(ownerOf(account), contact.full, decide);
     } finally {
       // Also after an error: whether a commit whose answer was lost has happened is not known.
-      this.#cache.forget(account.bare);
+      this.#changed(account);
     }
+  }
+
+  #changed(account: Jid): void {
+    this.#cache.forget(account.bare);
+    this.#tell(account.bare);
   }
 
   /** Section 2.1.6; nothing when clients see no difference. */
@@ -290,10 +300,10 @@ export class Rosters {
   #push(account: Jid, item: string, version: number): Effect[] {
     const payload = queryXml(item, this.#house.options.versioning ? version : undefined);
     const effects: Effect[] = [];
-    for (const session of this.#house.sessionsOf(account)) {
-      if (interested.get(session) !== true) continue;
+    for (const resource of this.#house.resourcesOf(account)) {
+      if (!resource.marked(marks.roster)) continue;
       const id = `push-${this.#house.random.id(6)}`;
-      effects.push(deliverTo(session, iq({ type: "set", to: session.jid, id, payload })));
+      effects.push(deliverTo(resource, iq({ type: "set", to: resource.jid, id, payload })));
     }
     return effects;
   }

@@ -4,7 +4,7 @@ import { defineModule } from "../../hooks/define-module.ts";
 import { replaceWith, reply } from "../../hooks/effect.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
-import type { Jid } from "../../stanza/jid.ts";
+import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { type Element, parseElement } from "../../xml/element.ts";
 import { raw, xml } from "../../xml/xml.ts";
@@ -55,6 +55,13 @@ export const vcard = defineModule({
     const { maxSize } = context.options;
     const store = new VcardStore(context.store);
 
+    // The next presence of each resource asks again.
+    const tell = context.notices("avatar", (key) => {
+      const account = key === undefined ? undefined : parseJid(key);
+      const sessions = account === undefined ? context.allSessions() : context.sessionsOf(account);
+      for (const session of sessions) avatarOf.set(session, undefined);
+    });
+
     const change = async (account: Jid, card: Element) => {
       const text = card.toXml();
       if (Buffer.byteLength(text) > maxSize) {
@@ -64,6 +71,7 @@ export const vcard = defineModule({
       await store.set(account, text, avatar);
       // Section 4 of XEP-0398: the next presence of each resource tells.
       for (const session of context.sessionsOf(account)) avatarOf.set(session, avatar);
+      tell(account.bare);
     };
 
     on.iq("get", "account", ns.vcard, "vCard", async (_request, { target }) => {
