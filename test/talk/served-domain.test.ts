@@ -40,7 +40,9 @@ test("its module takes what is for any address there, and what it throws is the 
 test("an error the module's own stanza meets comes back to it", async () => {
   const talk = await Conversation.start({ modules: [echo] });
   // Nobody stores messages here, so the echo to an absent resource is refused, and the refusal must end at the module.
-  await talk.arrives(`<message type='chat' from='alice@localhost/gone' to='room@${domain}'><body>hello</body></message>`);
+  await talk.arrives(
+    `<message type='chat' from='alice@localhost/gone' to='room@${domain}'><body>hello</body></message>`,
+  );
   expect(talk.router.counters.bounced).toBe(1);
   await talk.stop();
 });
@@ -48,10 +50,15 @@ test("an error the module's own stanza meets comes back to it", async () => {
 test("service discovery lists it among the host's items", async () => {
   const talk = await Conversation.start({ modules: [echo, disco] });
   const alice = await talk.login("alice@localhost/phone");
-  await alice.sends("<iq type='get' id='1' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>");
+  await alice.sends(
+    "<iq type='get' id='1' to='localhost'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>",
+  );
   await alice.receives(
     `<iq type='result' id='1' from='localhost' to='alice@localhost/phone'>
-      <query xmlns='http://jabber.org/protocol/disco#items'><item jid='${domain}'/></query></iq>`.replace(/\s+(?=<)/g, ""),
+      <query xmlns='http://jabber.org/protocol/disco#items'><item jid='${domain}'/></query></iq>`.replace(
+      /\s+(?=<)/g,
+      "",
+    ),
   );
   await talk.stop();
 });
