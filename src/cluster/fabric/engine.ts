@@ -1,0 +1,604 @@
+/**
+ * The fabric over any transport: who is up, order, gaps, requests, batches and bounds (DESIGN section 5).
+ *
+ * Every node says hello to all each second. A hello lists whom its sender has heard of, so that two nodes come up for
+ * each other when each has heard the other say so (see `Peer.mine`), and how much was sent, so that a loss at the end
+ * is noticed too. Silence is counted in our own ticks, not in time: a process that was paused, by the system or by its
+ * own long work, finds nobody expired when it wakes, only because nobody could be heard while it slept.
+ */
+import type { Log } from "../../observe/log.ts";
+import { BoundedMap } from "../../util/bounded-map.ts";
+import type { Clock, Timer } from "../../util/clock.ts";
+import { Channel, type FabricChannel } from "./channel.ts";
+import {
+  BATCH_HEADER_BYTES,
+  CHANNELS_MAX,
+  clusterHash,
+  ENTRY_HEADER_BYTES,
+  HEADER_BYTES,
+  KIND_BATCH,
+  KIND_GOODBYE,
+  KIND_HELLO,
+  MAGIC,
+  type Refusal,
+  readHello,
+  readU16,
+  readU32,
+  readU64,
+  TYPE_ANSWER,
+  TYPE_FAILURE,
+  TYPE_MESSAGE,
+  TYPE_REQUEST,
+  VERSION,
+  writeHeader,
+  writeHello,
+} from "./envelope.ts";
+import {
+  type Fabric,
+  type FabricCounters,
+  type FabricEvents,
+  type NodeIdentity,
+  type PeerDownReason,
+  RequestFailed,
+} from "./fabric.ts";
+import { Peer, type PeerContext } from "./peer.ts";
+import { PendingRequests } from "./pending-requests.ts";
+import type { Transport } from "./transport.ts";
+
+export interface FabricOptions {
+  readonly self: NodeIdentity;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Calls its argument once, at the end of this turn of the event loop: then all that was sent in it leaves. */
+  readonly atTurnEnd: (run: () => void) => void;
+  /** Between two hellos (default 1 s). */
+  readonly heartbeatMs?: number;
+  /** Silence after which a peer is down (default 5 s). */
+  readonly expiryMs?: number;
+  /** Most bytes that wait for one peer (default 16 MiB). */
+  readonly queueBytesMax?: number;
+  /** Largest message (default 12 MiB). */
+  readonly messageBytesMax?: number;
+  /** Most requests of one peer that are answered at the same time (default 1,024). */
+  readonly requestsMax?: number;
+}
+
+/** Also what no interface asks for. */
+export interface EngineCounters extends FabricCounters {
+  /** Messages that were not sent because too much waited for the peer. */
+  dropped: number;
+  /** Entries that came after a later one, or twice. */
+  late: number;
+  requestsOut: number;
+  requestsIn: number;
+  envelopesOut: number;
+  envelopesIn: number;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export class ClusterFabric implements Fabric {
+  readonly self: NodeIdentity;
+  readonly counters: EngineCounters = {
+    messagesOut: 0,
+    messagesIn: 0,
+    bytesOut: 0,
+    bytesIn: 0,
+    gaps: 0,
+    refused: 0,
+    dropped: 0,
+    late: 0,
+    requestsOut: 0,
+    requestsIn: 0,
+    envelopesOut: 0,
+    envelopesIn: 0,
+  };
+  readonly #peers = new Map<number, NodeIdentity>();
+  readonly #options: FabricOptions;
+  readonly #context: PeerContext;
+  readonly #log: Log;
+  readonly #hash: number;
+  readonly #messageBytesMax: number;
+  readonly #requestsMax: number;
+  readonly #expiryTicks: number;
+  /** The last known life of each number, up or not. */
+  readonly #lives = new Map<number, Peer>();
+  readonly #channels: (Channel | undefined)[] = [];
+  readonly #pending: PendingRequests;
+  /** What has been logged of whom, so that it is logged once. */
+  readonly #logged = new BoundedMap<string, true>(1024);
+  readonly #flush = (): void => this.#flushDirty();
+  #dirty: Peer[] = [];
+  #spare: Peer[] = [];
+  #scheduled = false;
+  #tick: Timer | undefined = undefined;
+  #state: "new" | "running" | "replaced" | "stopped" = "new";
+
+  constructor(options: FabricOptions) {
+    const queueBytesMax = options.queueBytesMax ?? 16 * 1024 * 1024;
+    this.self = options.self;
+    this.#options = options;
+    this.#log = options.log.child({ part: "fabric" });
+    this.#pending = new PendingRequests(options.clock);
+    this.#hash = clusterHash(options.self.cluster);
+    this.#messageBytesMax = Math.min(options.messageBytesMax ?? 12 * 1024 * 1024, queueBytesMax);
+    this.#requestsMax = options.requestsMax ?? 1024;
+    this.#expiryTicks = Math.max(2, Math.ceil((options.expiryMs ?? 5000) / (options.heartbeatMs ?? 1000)));
+    this.#context = {
+      self: options.self,
+      hash: this.#hash,
+      transport: options.transport,
+      counters: this.counters,
+      queueBytesMax,
+    };
+  }
+
+  get peers(): ReadonlyMap<number, NodeIdentity> {
+    return this.#peers;
+  }
+
+  /** A later incarnation of our own number or name has come: this node speaks no more, and must not be used. */
+  get replaced(): boolean {
+    return this.#state === "replaced";
+  }
+
+  /** Channel 0 is the fabric itself. The same number gives the same channel. */
+  channel(number: number): FabricChannel {
+    if (!Number.isInteger(number) || number < 0 || number >= CHANNELS_MAX)
+      throw new RangeError(`there is no channel ${number}`);
+    const channel = this.#channels[number] ?? new Channel(this, number);
+    this.#channels[number] = channel;
+    return channel;
+  }
+
+  async start(events?: FabricEvents): Promise<void> {
+    if (this.#state !== "new") throw new Error("a fabric starts once");
+    this.#state = "running";
+    if (events !== undefined) this.channel(0).listen(events);
+    await this.#options.transport.start({
+      received: (envelope) => this.#received(envelope),
+      reachable: () => this.#helloToAll(),
+      lost: (node) => this.#lost(node),
+    });
+    if (this.#state !== "running") return;
+    this.#helloToAll();
+    this.#tick = this.#options.clock.every(this.#options.heartbeatMs ?? 1000, () => this.#onTick());
+  }
+
+  send(node: number, bytes: Uint8Array): void {
+    this.sendOn(0, node, bytes, undefined);
+  }
+
+  broadcast(bytes: Uint8Array): void {
+    this.broadcastOn(0, bytes);
+  }
+
+  request(node: number, bytes: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    return this.requestOn(0, node, bytes, timeoutMs);
+  }
+
+  queuedBytes(node: number): number {
+    const peer = this.#lives.get(node);
+    return peer?.up === true ? peer.queuedBytes : 0;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#state === "stopped") return;
+    const running = this.#state === "running";
+    this.#tick?.cancel();
+    if (running) {
+      this.#flushDirty();
+      const goodbye = new Uint8Array(HEADER_BYTES);
+      writeHeader(goodbye, KIND_GOODBYE, this.self, undefined, this.#hash);
+      this.#options.transport.broadcast(goodbye);
+    }
+    this.#state = "stopped";
+    this.#peers.clear();
+    for (const peer of this.#lives.values()) peer.up = false;
+    this.#pending.failAll(undefined, "this node stops");
+    await this.#options.transport.stop();
+  }
+
+  /** For `Channel`. */
+  sendOn(channel: number, node: number, bytes: Uint8Array, tail: Uint8Array | undefined): void {
+    const peer = this.#lives.get(node);
+    if (peer?.up === true) this.#enqueue(peer, channel, TYPE_MESSAGE, -1, bytes, tail);
+  }
+
+  /** For `Channel`. */
+  broadcastOn(channel: number, bytes: Uint8Array): void {
+    for (const peer of this.#lives.values()) {
+      if (peer.up) this.#enqueue(peer, channel, TYPE_MESSAGE, -1, bytes, undefined);
+    }
+  }
+
+  /** For `Channel`. */
+  requestOn(channel: number, node: number, bytes: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const peer = this.#lives.get(node);
+    if (peer?.up !== true) return Promise.reject(new RequestFailed(`node ${node} is not up`));
+    const id = this.#pending.freeId();
+    this.counters.requestsOut++;
+    const sent = this.#enqueue(peer, channel, TYPE_REQUEST, id, bytes, undefined);
+    if (!sent) return Promise.reject(new RequestFailed(`too much waits for node ${peer.identity.name}`));
+    return this.#pending.add(id, node, timeoutMs);
+  }
+
+  /** Whether it will leave; otherwise it is lost, and the peer will notice. */
+  #enqueue(
+    peer: Peer,
+    channel: number,
+    type: number,
+    id: number,
+    bytes: Uint8Array,
+    tail: Uint8Array | undefined,
+  ): boolean {
+    const length = bytes.length + (tail === undefined ? 0 : tail.length);
+    if (length > this.#messageBytesMax)
+      throw new RangeError(`a message of ${length} bytes; ${this.#messageBytesMax} at most`);
+    const counters = this.counters;
+    if (!peer.hasRoom(length)) {
+      // The number is used up, so that the peer sees a gap; an envelope holds consecutive numbers only.
+      peer.seal();
+      peer.nextOut++;
+      counters.dropped++;
+      this.#overflow(peer);
+      return false;
+    }
+    if (peer.overflowing) peer.overflowing = false;
+    peer.append(channel, type, id, bytes, tail);
+    counters.messagesOut++;
+    counters.bytesOut += length;
+    if (!peer.dirty) {
+      peer.dirty = true;
+      this.#dirty.push(peer);
+      if (!this.#scheduled) {
+        this.#scheduled = true;
+        this.#options.atTurnEnd(this.#flush);
+      }
+    }
+    return true;
+  }
+
+  #flushDirty(): void {
+    const dirty = this.#dirty;
+    this.#dirty = this.#spare;
+    this.#spare = dirty;
+    this.#scheduled = false;
+    for (let index = 0; index < dirty.length; index++) {
+      const peer = dirty[index]!;
+      peer.dirty = false;
+      if (this.#state === "running" && peer.up) peer.seal();
+    }
+    dirty.length = 0;
+  }
+
+  #overflow(peer: Peer): void {
+    if (peer.overflowing) return;
+    peer.overflowing = true;
+    const { name, number } = peer.identity;
+    this.#log.warn(
+      { node: name, number, queuedBytes: peer.queuedBytes },
+      "A node takes messages too slowly; what exceeds the queue is dropped, and it will notice",
+    );
+  }
+
+  #received(bytes: Uint8Array): void {
+    if (this.#state !== "running") return;
+    this.counters.envelopesIn++;
+    if (bytes.length < HEADER_BYTES || bytes[0] !== MAGIC) return this.#refuse("garbage", 0, 0);
+    if (bytes[1] !== VERSION) return this.#refuse("unknown version", bytes[1]!, 0);
+    const number = readU16(bytes, 4);
+    const incarnation = readU32(bytes, 8);
+    const self = this.self;
+    if (number === self.number && incarnation === self.incarnation && bytes[2] !== KIND_HELLO) return; // our own echo
+    if (readU32(bytes, 16) !== this.#hash) return this.#refuse("another cluster", number, incarnation);
+    const receiver = readU16(bytes, 6);
+    if (receiver !== 0 && (receiver !== self.number || readU32(bytes, 12) !== self.incarnation))
+      return this.#refuse("another node", number, incarnation);
+    switch (bytes[2]) {
+      case KIND_BATCH:
+        return this.#onBatch(bytes, number, incarnation);
+      case KIND_HELLO:
+        return this.#onHello(bytes);
+      case KIND_GOODBYE:
+        return this.#onGoodbye(number, incarnation);
+      default:
+        return this.#refuse("garbage", number, incarnation);
+    }
+  }
+
+  #onHello(bytes: Uint8Array): void {
+    const hello = readHello(bytes, this.self.number, this.self.incarnation);
+    if (hello === undefined) return this.#refuse("garbage", readU16(bytes, 4), readU32(bytes, 8));
+    const { identity } = hello;
+    if (identity.cluster !== this.self.cluster)
+      return this.#refuse("another cluster", identity.number, identity.incarnation);
+    if (identity.number === this.self.number || identity.name === this.self.name) return this.#onNamesake(identity);
+    const peer = this.#lifeOf(identity);
+    if (peer === undefined) return;
+    this.#hear(peer);
+    const changed = hello.mine !== 0 && this.#agree(peer, hello.mine, hello.seen);
+    if (peer.up && hello.mine === peer.theirs && hello.seen === peer.mine && hello.sent > peer.nextIn)
+      this.#gap(peer, hello.sent);
+    // It has not heard of us, or something new of us: the sooner it knows the sooner it is up.
+    if (changed || hello.mine === 0) this.#helloTo(peer);
+  }
+
+  /** The life that says hello; undefined when it is refused. What it replaces is down. */
+  #lifeOf(identity: NodeIdentity): Peer | undefined {
+    const known = this.#lives.get(identity.number);
+    if (known !== undefined && known.identity.incarnation === identity.incarnation) {
+      if (known.identity.name !== identity.name) {
+        this.#refuse("an impostor", identity.number, identity.incarnation, identity);
+        return undefined;
+      }
+      if (!known.ended) return known;
+      this.#refuse("a dead incarnation", identity.number, identity.incarnation);
+      return undefined;
+    }
+    for (const other of this.#lives.values()) {
+      const same = other.identity.number === identity.number || other.identity.name === identity.name;
+      if (same && other.identity.incarnation > identity.incarnation) {
+        this.#refuse("a dead incarnation", identity.number, identity.incarnation);
+        return undefined;
+      }
+    }
+    for (const other of this.#lives.values()) {
+      if (other.identity.number === identity.number || other.identity.name === identity.name)
+        this.#end(other, "replaced");
+    }
+    const peer = new Peer(identity, this.#context);
+    this.#lives.set(identity.number, peer);
+    return peer;
+  }
+
+  /** Somebody bears our number or our name. */
+  #onNamesake(identity: NodeIdentity): void {
+    const self = this.self;
+    if (identity.number === self.number && identity.incarnation === self.incarnation && identity.name === self.name)
+      return; // our own echo
+    if (identity.incarnation < self.incarnation)
+      return this.#refuse("a dead incarnation", identity.number, identity.incarnation);
+    if (identity.incarnation === self.incarnation)
+      return this.#refuse("an impostor", identity.number, identity.incarnation, identity);
+    this.#log.error(
+      { node: identity.name, number: identity.number, address: identity.address, incarnation: identity.incarnation },
+      "Another process has taken the number or name of this node; this one speaks to the cluster no more",
+    );
+    for (const peer of this.#lives.values()) this.#end(peer, "silent");
+    this.#state = "replaced";
+    this.#tick?.cancel();
+    this.#pending.failAll(undefined, "this node was replaced");
+  }
+
+  /**
+   * Brings the sessions of both sides together. Whether there is something new to say: the peer must hear of a session
+   * that it does not know yet, and of ours having come up.
+   */
+  #agree(peer: Peer, mine: number, seen: number): boolean {
+    if (mine < peer.theirs) return false; // overtaken on the way
+    let changed = false;
+    if (mine > peer.theirs) {
+      if (peer.up) this.#down(peer, "silent");
+      peer.theirs = mine;
+      peer.heardAnew();
+      changed = true;
+    }
+    if (!peer.up && seen === peer.mine) {
+      this.#up(peer);
+      changed = true;
+    }
+    return changed;
+  }
+
+  #onBatch(bytes: Uint8Array, number: number, incarnation: number): void {
+    const peer = this.#lives.get(number);
+    if (peer === undefined || peer.identity.incarnation !== incarnation || peer.ended)
+      return this.#refuse("a dead incarnation", number, incarnation);
+    if (bytes.length < BATCH_HEADER_BYTES) return this.#refuse("garbage", number, incarnation);
+    const mine = readU32(bytes, 20);
+    const seen = readU32(bytes, 24);
+    this.#hear(peer);
+    if (!peer.up || mine !== peer.theirs || seen !== peer.mine) {
+      if (this.#agree(peer, mine, seen)) this.#helloTo(peer);
+      if (!peer.up || mine !== peer.theirs || seen !== peer.mine) return; // of a session that is over
+    }
+    const length = bytes.length;
+    let sequence = readU64(bytes, 28);
+    if (sequence > peer.nextIn) this.#gap(peer, sequence);
+    for (let at = BATCH_HEADER_BYTES; at < length; sequence++) {
+      if (at + ENTRY_HEADER_BYTES > length) return this.#refuse("garbage", number, incarnation);
+      const head = readU32(bytes, at);
+      const end = at + ENTRY_HEADER_BYTES + (head & 0x1ffffff);
+      if (end > length) return this.#refuse("garbage", number, incarnation);
+      if (sequence < peer.nextIn) this.counters.late++;
+      else {
+        peer.nextIn = sequence + 1;
+        this.#onEntry(peer, head, bytes.subarray(at + ENTRY_HEADER_BYTES, end));
+        // A handler may have stopped the fabric.
+        if (!peer.up) return;
+      }
+      at = end;
+    }
+  }
+
+  #onEntry(peer: Peer, head: number, piece: Uint8Array): void {
+    let bytes = piece;
+    if ((head & 0x2000000) !== 0 || peer.partial.length > 0) {
+      peer.partialBytes += piece.length;
+      if (peer.partialBytes > this.#messageBytesMax + 4) {
+        peer.dropPartial();
+        return this.#refuse("garbage", peer.identity.number, peer.identity.incarnation);
+      }
+      peer.partial.push(piece);
+      if ((head & 0x2000000) !== 0) return;
+      bytes = Buffer.concat(peer.partial);
+      peer.dropPartial();
+    }
+    this.counters.messagesIn++;
+    this.counters.bytesIn += bytes.length;
+    const number = head >>> 28;
+    const channel = this.#channels[number];
+    const type = (head >>> 26) & 3;
+    if (type === TYPE_MESSAGE) {
+      if (channel?.events === undefined) return;
+      try {
+        channel.events.message(peer.identity, bytes);
+      } catch (error) {
+        this.#failed(error, peer.identity);
+      }
+      return;
+    }
+    if (bytes.length < 4) return this.#refuse("garbage", peer.identity.number, peer.identity.incarnation);
+    const id = readU32(bytes, 0);
+    const body = bytes.subarray(4);
+    if (type === TYPE_REQUEST) this.#onRequest(peer, channel, number, id, body);
+    else this.#onAnswer(peer, type, id, body);
+  }
+
+  #onRequest(peer: Peer, channel: Channel | undefined, number: number, id: number, body: Uint8Array): void {
+    this.counters.requestsIn++;
+    const session = peer.mine;
+    const answer = (type: number, bytes: Uint8Array): void => {
+      if (!peer.up || peer.mine !== session) return;
+      if (bytes.length > this.#messageBytesMax) answer(TYPE_FAILURE, encoder.encode("the answer is too large"));
+      else this.#enqueue(peer, number, type, id, bytes, undefined);
+    };
+    const fail = (error: unknown): void => {
+      this.#failed(error, peer.identity);
+      answer(TYPE_FAILURE, encoder.encode(error instanceof Error ? error.message : String(error)));
+    };
+    if (channel?.events === undefined) return answer(TYPE_FAILURE, encoder.encode("nobody answers here"));
+    if (peer.answering >= this.#requestsMax) return answer(TYPE_FAILURE, encoder.encode("too many requests at once"));
+    try {
+      const result = channel.events.request(peer.identity, body);
+      if (result instanceof Uint8Array) return answer(TYPE_ANSWER, result);
+      peer.answering++;
+      result
+        .then((bytes) => answer(TYPE_ANSWER, bytes))
+        .catch(fail)
+        .finally(() => peer.answered());
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  #onAnswer(peer: Peer, type: number, id: number, body: Uint8Array): void {
+    if (this.#pending.nodeOf(id) !== peer.identity.number) return; // too late
+    if (type === TYPE_ANSWER) this.#pending.answer(id, body);
+    else this.#pending.fail(id, `node ${peer.identity.name}: ${decoder.decode(body)}`);
+  }
+
+  #onGoodbye(number: number, incarnation: number): void {
+    const peer = this.#lives.get(number);
+    if (peer === undefined || peer.identity.incarnation !== incarnation || peer.ended) return;
+    this.#end(peer, "left");
+  }
+
+  /** Entries before `sequence` are lost. */
+  #gap(peer: Peer, sequence: number): void {
+    const missed = sequence - peer.nextIn;
+    peer.nextIn = sequence;
+    peer.dropPartial();
+    this.counters.gaps++;
+    this.#log.debug({ node: peer.identity.name, missed }, "Messages of a node were lost on the way");
+    this.#tell((events) => events.gap(peer.identity, missed), peer.identity);
+  }
+
+  #hear(peer: Peer): void {
+    peer.heard = true;
+    peer.silentTicks = 0;
+  }
+
+  #up(peer: Peer): void {
+    const returned = peer.wasUp;
+    peer.up = true;
+    peer.wasUp = true;
+    this.#peers.set(peer.identity.number, peer.identity);
+    const { name, number, incarnation, version, address } = peer.identity;
+    this.#log.info(
+      { node: name, number, incarnation, version, address },
+      returned ? "A node has returned" : "A node has joined",
+    );
+    this.#tell((events) => events.peerUp(peer.identity, returned), peer.identity);
+  }
+
+  #down(peer: Peer, reason: PeerDownReason): void {
+    const { name, number, incarnation } = peer.identity;
+    peer.nextSession();
+    this.#peers.delete(number);
+    const fields = { node: name, number, incarnation, reason };
+    if (reason === "silent") this.#log.warn(fields, "A node is gone: nothing is heard of it");
+    else this.#log.info(fields, reason === "left" ? "A node has left" : "A node was replaced by a later start");
+    this.#pending.failAll(number, `node ${name} is down`);
+    this.#tell((events) => events.peerDown(peer.identity, reason), peer.identity);
+  }
+
+  /** This life is over. */
+  #end(peer: Peer, reason: PeerDownReason): void {
+    if (peer.up) this.#down(peer, reason);
+    peer.ended = true;
+    peer.dropPartial();
+  }
+
+  #lost(node: number): void {
+    const peer = this.#lives.get(node);
+    if (this.#state === "running" && peer?.up === true) this.#down(peer, "silent");
+  }
+
+  #onTick(): void {
+    for (const peer of this.#lives.values()) {
+      if (peer.heard) peer.heard = false;
+      else if (peer.up && ++peer.silentTicks >= this.#expiryTicks) this.#down(peer, "silent");
+    }
+    this.#helloToAll();
+  }
+
+  #helloToAll(): void {
+    if (this.#state !== "running") return;
+    // What a hello says was sent must be on its way before it.
+    this.#flushDirty();
+    const entries = [];
+    for (const peer of this.#lives.values()) if (!peer.ended) entries.push(entryOf(peer));
+    this.#options.transport.broadcast(writeHello(this.self, undefined, entries));
+  }
+
+  #helloTo(peer: Peer): void {
+    peer.seal();
+    const { transport } = this.#options;
+    transport.send(peer.identity.number, writeHello(this.self, peer.identity, [entryOf(peer)]));
+  }
+
+  #tell(what: (events: FabricEvents) => void, about: NodeIdentity): void {
+    for (const channel of this.#channels) {
+      if (channel?.events === undefined) continue;
+      try {
+        what(channel.events);
+      } catch (error) {
+        this.#failed(error, about);
+      }
+    }
+  }
+
+  #failed(error: unknown, about: NodeIdentity): void {
+    this.#log.error({ node: about.name, err: error }, "Handling what a node sent failed");
+  }
+
+  #refuse(reason: Refusal, number: number, incarnation: number, identity?: NodeIdentity): void {
+    this.counters.refused++;
+    const key = `${reason} ${number} ${incarnation}`;
+    if (this.#logged.get(key) !== undefined) return;
+    this.#logged.set(key, true);
+    const fields = { reason, number, incarnation, node: identity?.name, address: identity?.address };
+    if (reason === "an impostor")
+      this.#log.error(fields, "Two nodes have the same number; each node of a cluster needs its own");
+    else this.#log.warn(fields, "What came from a node was refused; this is logged once");
+  }
+}
+
+function entryOf(peer: Peer) {
+  const { number, incarnation } = peer.identity;
+  return { number, incarnation, mine: peer.mine, seen: peer.theirs, sent: peer.nextOut };
+}
