@@ -60,6 +60,24 @@ function refuse(
   stream.send(errorOf(request, new StanzaError(condition, { text })));
 }
 
+/**
+ * On an established stream, RFC 3921's session request is granted and does nothing; a second binding is refused (RFC 6120
+ * section 7.1). False when the request is neither.
+ */
+export function bindAgain(stream: C2sStream, request: Stanza): boolean {
+  if (request.type !== "set" || (request.to !== undefined && request.to.local !== "")) return false;
+  if (request.has("session", ns.session)) {
+    stream.countLocally();
+    stream.send(resultOf(request.withAddresses(undefined, undefined)));
+    return true;
+  }
+  if (!request.has("bind", ns.bind)) return false;
+  stream.countLocally();
+  const refusal = new StanzaError("not-allowed", { text: "A resource is bound already" });
+  stream.send(errorOf(request.withAddresses(undefined, undefined), refusal));
+  return true;
+}
+
 /** The account with this resource; undefined when it can be none (RFC 7622 section 3.4). */
 export function fullJid(account: Jid, resource: string): Jid | undefined {
   const prepared = prepareResource(resource);

@@ -12,23 +12,25 @@ import type { Host } from "../router/host.ts";
 import { carryOut } from "../router/stages.ts";
 import type { Session, SessionLink } from "../session/session.ts";
 import type { ByteSocket, SocketHandler } from "../socket/socket.ts";
-import { StanzaError, StreamError } from "../stanza/errors.ts";
-import { type Jid, parseJid } from "../stanza/jid.ts";
+import { StreamError } from "../stanza/errors.ts";
+import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
-import { errorOf, mayBounce, resultOf } from "../stanza/reply.ts";
+import { errorOf, mayBounce } from "../stanza/reply.ts";
 import { InvalidFrom, presence, type Stanza, stanzaFromFrame, UnroutableStanza } from "../stanza/stanza.ts";
 import { isLoopbackAddress } from "../util/ip-address.ts";
 import { type WheelOwner, WheelTimeout } from "../util/timer-wheel.ts";
 import { XmlError } from "../xml/errors.ts";
 import { type Frame, Scanner, type ScannerSink } from "../xml/scanner.ts";
-import { bindResource } from "./bind.ts";
+import { bindAgain, bindResource } from "./bind.ts";
 import type { StreamEnvironment } from "./environment.ts";
 import { ManagedStream } from "./managed-stream.ts";
 import type { ConnectionSecurity } from "./mechanisms.ts";
+import { openStream } from "./opening.ts";
 import { continueSasl, type SaslProfile, startSasl } from "./sasl.ts";
 import { type InlineRequest, startSasl2 } from "./sasl2.ts";
-import { featuresAfterLogin, featuresBeforeLogin } from "./stream-features.ts";
-import { readHeader, writeFeatures, writeFooter, writeHeader, writeStreamError } from "./stream-header.ts";
+import { charge } from "./shaper.ts";
+import { answerStranger } from "./stranger-iq.ts";
+import { writeFeatures, writeFooter, writeHeader, writeStreamError } from "./stream-header.ts";
 
 export type State =
   /** Waiting for a stream header; `account` once authenticated. */
@@ -70,9 +72,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   /** The client ended its stream while we were still busy with what it had sent. */
   #endAfterPending = false;
   #held: Stanza[] | undefined = undefined;
-  /** Bytes the shaper still lets through; refilled by elapsed time. */
-  #tokens: number;
-  #refilledAt: number;
+  /** See `charge`. */
+  #paidUntil = Number.NEGATIVE_INFINITY;
   /** Mechanisms tried that cannot work on this connection. */
   saslMisfits = 0;
   /** XEP-0198's side of this stream; undefined until the client enables it. */
@@ -83,8 +84,6 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.socket = socket;
     this.#state = { at: "opening", account: undefined, triesLeft: environment.listener.saslTries };
     this.#scanner = new Scanner(this, environment.listener.limitsBefore);
-    this.#tokens = environment.listener.bytesPerSecond;
-    this.#refilledAt = environment.clock.monotonic();
     environment.counters.connections++;
     environment.strangers.entered(socket.remoteAddress);
     environment.wheel.start(this.#timeout, environment.listener.stateTimeoutMs);
@@ -149,22 +148,21 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     }
   }
 
-  /** Token bucket: a client over its rate is not read until its debt is paid. */
+  /** A client over its rate is not read until its debt is paid. */
   #shape(bytes: number): void {
     const rate = this.environment.listener.bytesPerSecond;
     if (rate === Number.POSITIVE_INFINITY) return;
     const now = this.environment.clock.monotonic();
-    this.#tokens = Math.min(rate, this.#tokens + ((now - this.#refilledAt) * rate) / 1000) - bytes;
-    this.#refilledAt = now;
-    if (this.#tokens >= 0) return;
+    this.#paidUntil = charge(this.#paidUntil, bytes, rate, now);
+    if (this.#paidUntil <= now) return;
     this.socket.pause();
-    this.environment.clock.after((-this.#tokens * 1000) / rate, () => {
+    this.environment.clock.after(this.#paidUntil - now, () => {
       if (!this.#pending) this.socket.resume();
     });
   }
 
   streamStart(frame: Frame): boolean {
-    return this.#run(() => this.#open(frame));
+    return this.#run(() => openStream(this, this.#state, frame));
   }
 
   element(frame: Frame): boolean {
@@ -224,56 +222,17 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     }
     if (this.#pending || !this.isOpen) return;
     if (this.#endAfterPending) return this.#farewell();
-    if (this.#tokens >= 0) this.socket.resume();
+    if (this.#paidUntil <= this.environment.clock.monotonic()) this.socket.resume();
   }
 
   // States
-
-  /** RFC 6120 section 4.3: the client's header, ours, and the features. */
-  #open(frame: Frame): MaybePromise<void> {
-    const state = this.#state;
-    if (state.at !== "opening") throw new StreamError("policy-violation", "This stream is open already");
-    const framing = this.socket.framing;
-    const expected = framing === "stream" ? ns.streams : ns.framing;
-    if (frame.ns !== expected || frame.name !== (framing === "stream" ? "stream" : "open")) {
-      throw new StreamError("invalid-namespace", `A stream header in ${expected} is expected`);
-    }
-    const header = readHeader(frame);
-    const to = header.to === undefined ? undefined : parseJid(header.to);
-    const host =
-      header.to === undefined ? this.environment.defaultHost : this.environment.router.hosts.get(to?.domain ?? "");
-    const from = header.from === undefined ? undefined : parseJid(header.from);
-    this.#sendHeader(host ?? this.environment.defaultHost, from);
-    if (host === undefined || to?.local)
-      throw new StreamError("host-unknown", "This server does not serve that domain");
-    if (header.version !== undefined && !/^[1-9]\d*\.\d+$/.test(header.version))
-      throw new StreamError("unsupported-version");
-    if (header.version === undefined) throw new StreamError("unsupported-version", "XMPP 1.0 is needed (RFC 6120)");
-    if (header.from !== undefined && (from === undefined || from.domain !== host.domain))
-      throw new StreamError("invalid-from");
-    if (state.account === undefined) {
-      this.become({ at: "stranger", host, triesLeft: state.triesLeft, claimed: from?.toBare() });
-      this.sendFeatures(featuresBeforeLogin(this, host));
-      return;
-    }
-    if (state.account.domain !== host.domain)
-      throw new StreamError("not-authorized", "This stream was authenticated for another domain");
-    this.become({
-      at: "authenticated",
-      host,
-      account: state.account,
-      triesLeft: this.environment.listener.bindTries,
-      userAgent: undefined,
-    });
-    this.sendFeatures(featuresAfterLogin(this, host));
-  }
 
   /** What each state accepts, apart from the stanzas of an established stream. */
   #take(frame: Frame): MaybePromise<void> {
     const state = this.#state;
     switch (state.at) {
       case "opening":
-        if (this.socket.framing === "message") return this.#open(frame);
+        if (this.socket.framing === "message") return openStream(this, state, frame);
         throw new StreamError("bad-format", "A stream header is expected");
       case "stranger":
         if (this.#isClose(frame)) return this.#farewell();
@@ -288,7 +247,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
             if (frame.name === "authenticate") return startSasl2(this, state, frame);
             break;
           case ns.client:
-            return this.#takeStrangerIq(frame, state.host);
+            return answerStranger(this, state.host, frame);
         }
         throw new StreamError("not-authorized", "Authenticate first");
       case "sasl":
@@ -348,36 +307,6 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.#scanner.limits = this.environment.listener.limitsAfter;
   }
 
-  /** XEP-0077 before authentication; everything else is refused (RFC 6120 section 6.3.1). */
-  #takeStrangerIq(frame: Frame, host: Host): MaybePromise<void> {
-    const stanza = stanzaFromFrame(frame);
-    if (stanza?.kind !== "iq" || (stanza.type !== "get" && stanza.type !== "set"))
-      throw new StreamError("not-authorized", "Authenticate first");
-    const [name, namespace] = stanza.children as readonly string[];
-    const handler = host.registry.findStrangerIq(stanza.type, namespace!, name!);
-    if (handler === undefined) throw new StreamError("not-authorized", "Authenticate first");
-    const request = stanza.withAddresses(undefined, undefined);
-    const answer = async () => {
-      try {
-        const outcome = await handler(request, { remoteAddress: this.remoteAddress, secure: this.secure });
-        const effects = outcome === undefined ? [] : "length" in outcome ? outcome : [outcome];
-        const replied = effects.find((effect) => effect.do === "reply");
-        this.send(resultOf(request, replied?.payload).withFrom(host.address));
-        for (const effect of effects)
-          if (effect.do !== "reply") await carryOut(effect, request, this.environment.router, undefined);
-      } catch (error) {
-        this.send(errorOf(request, this.#asStanzaError(error)).withFrom(host.address));
-      }
-    };
-    return answer();
-  }
-
-  #asStanzaError(error: unknown): StanzaError {
-    if (error instanceof StanzaError) return error;
-    this.environment.log.error({ err: error, remote: this.remoteAddress }, "request before login failed");
-    return new StanzaError("internal-server-error", { type: "wait", cause: error });
-  }
-
   // Established
 
   #takeStanza(frame: Frame, session: Session): Promise<void> | undefined {
@@ -399,7 +328,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     if (stanza.kind === "message") counters.messagesIn++;
     else if (stanza.kind === "presence") counters.presencesIn++;
     else counters.iqsIn++;
-    if (stanza.kind === "iq" && this.#takeLateBinding(stanza)) return undefined;
+    if (stanza.kind === "iq" && bindAgain(this, stanza)) return undefined;
     management?.received();
     const done = takeFromClient(this.environment.router, session.host as Host, session, stanza);
     if (management === undefined) return done as Promise<void> | undefined;
@@ -408,27 +337,6 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
       return undefined;
     }
     return (done as Promise<void>).then(() => management.processed());
-  }
-
-  /** RFC 3921's session request is granted and does nothing; a second binding is refused (RFC 6120 section 7.1). */
-  #takeLateBinding(stanza: Stanza): boolean {
-    if (stanza.type !== "set" || (stanza.to !== undefined && stanza.to.local !== "")) return false;
-    if (stanza.has("session", ns.session)) {
-      this.countLocally();
-      this.send(resultOf(stanza.withAddresses(undefined, undefined)));
-      return true;
-    }
-    if (stanza.has("bind", ns.bind)) {
-      this.countLocally();
-      this.send(
-        errorOf(
-          stanza.withAddresses(undefined, undefined),
-          new StanzaError("not-allowed", { text: "A resource is bound already" }),
-        ),
-      );
-      return true;
-    }
-    return false;
   }
 
   /** A stanza that was answered without being routed counts for XEP-0198 all the same. */
@@ -470,7 +378,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   // Writing
 
-  #sendHeader(host: Host, to: Jid | undefined): void {
+  sendHeader(host: Host, to: Jid | undefined): void {
     this.#headerSent = true;
     this.write(
       writeHeader(this.socket.framing, {
@@ -575,7 +483,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   close(error: StreamError | undefined): void {
     if (!this.isOpen) return;
     const session = this.#session();
-    if (!this.#headerSent) this.#sendHeader(this.environment.defaultHost, undefined);
+    if (!this.#headerSent) this.sendHeader(this.environment.defaultHost, undefined);
     if (error !== undefined) {
       this.environment.observer.streamError(error.condition);
       this.environment.log.debug(
@@ -595,7 +503,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   #farewell(): void {
     if (!this.isOpen) return;
     const session = this.#session();
-    if (!this.#headerSent) this.#sendHeader(this.environment.defaultHost, undefined);
+    if (!this.#headerSent) this.sendHeader(this.environment.defaultHost, undefined);
     if (session === undefined) {
       this.write(writeFooter(this.socket.framing));
       this.socket.close();
