@@ -1,10 +1,8 @@
 /** The started server through @xmpp/client: transports, logging in, messages, rosters, resumption, and what must fail. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { client, xml } from "@xmpp/client";
+import { xml } from "@xmpp/client";
 import { startServer, type TestServer } from "../support/server.ts";
-
-// The server's certificate is its own.
-process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+import { XmppJs } from "../support/xmpp-js.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: the library brings no types
 type Any = any;
@@ -19,91 +17,14 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A connected client that keeps what it receives. */
-class Client {
-  readonly xmpp: Any;
-  readonly #inbox: Any[] = [];
-  readonly #waiting: { fits: (stanza: Any) => boolean; take: (stanza: Any) => void }[] = [];
-
-  constructor(options: Record<string, unknown>) {
-    this.xmpp = client({ domain: "localhost", ...options } as Any);
-    this.xmpp.reconnect.stop();
-    this.xmpp.on("error", () => {});
-    this.xmpp.on("stanza", (stanza: Any) => {
-      const at = this.#waiting.findIndex((waiting) => waiting.fits(stanza));
-      if (at >= 0) this.#waiting.splice(at, 1)[0]!.take(stanza);
-      else this.#inbox.push(stanza);
-    });
-  }
-
-  async start(): Promise<this> {
-    await this.xmpp.start();
-    return this;
-  }
-
-  send(stanza: Any): Promise<void> {
-    return this.xmpp.send(stanza);
-  }
-
-  request(stanza: Any): Promise<Any> {
-    return this.xmpp.iqCaller.request(stanza, 5_000);
-  }
-
-  /** The first stanza that fits, received already or to come. */
-  receives(what: string, fits: (stanza: Any) => boolean): Promise<Any> {
-    const at = this.#inbox.findIndex(fits);
-    if (at >= 0) return Promise.resolve(this.#inbox.splice(at, 1)[0]);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${what} did not arrive; there are: ${this.#inbox.join("\n")}`)),
-        5_000,
-      );
-      this.#waiting.push({
-        fits,
-        take: (stanza) => {
-          clearTimeout(timer);
-          resolve(stanza);
-        },
-      });
-    });
-  }
-
-  message(body: string): Promise<Any> {
-    return this.receives(
-      `the message '${body}'`,
-      (stanza) => stanza.is("message") && stanza.getChildText("body") === body,
-    );
-  }
-
-  /** Everything the server had to say before now has arrived when this resolves. */
-  async caughtUp(): Promise<void> {
-    await this.request(
-      xml("iq", { type: "get", to: "localhost" }, xml("query", "http://jabber.org/protocol/disco#info")),
-    );
-  }
-
-  received(fits: (stanza: Any) => boolean): boolean {
-    return this.#inbox.some(fits);
-  }
-
-  /** The full address; SASL2's binding adds something of the server's to the resource asked for. */
-  get jid(): string {
-    return String(this.xmpp.jid);
-  }
-
-  stop(): Promise<void> {
-    return this.xmpp.stop();
-  }
-}
-
 const direct = () => `xmpps://127.0.0.1:${server.tlsPort}`;
 const startTls = () => `xmpp://127.0.0.1:${server.c2sPort}`;
 
-function connect(username: string, resource: string, more: Record<string, unknown> = {}): Promise<Client> {
-  return new Client({ service: direct(), username, password: "secret", resource, ...more }).start();
+function connect(username: string, resource: string, more: Record<string, unknown> = {}): Promise<XmppJs> {
+  return new XmppJs({ service: direct(), username, password: "secret", resource, ...more }).start();
 }
 
-async function online(username: string, resource: string): Promise<Client> {
+async function online(username: string, resource: string): Promise<XmppJs> {
   const connected = await connect(username, resource);
   await connected.send(xml("presence"));
   await connected.receives("own presence", (stanza) => stanza.is("presence") && stanza.attrs.from === connected.jid);
@@ -137,13 +58,13 @@ describe("logging in", () => {
   });
 
   test("a wrong password is not-authorized", async () => {
-    const wrong = new Client({ service: direct(), username: "alice", password: "guess", resource: "x" });
+    const wrong = new XmppJs({ service: direct(), username: "alice", password: "guess", resource: "x" });
     await expect(wrong.start()).rejects.toThrow("not-authorized");
     await wrong.stop();
   });
 
   test("an account that does not exist gets the same answer", async () => {
-    const nobody = new Client({ service: direct(), username: "nobody", password: "guess", resource: "x" });
+    const nobody = new XmppJs({ service: direct(), username: "nobody", password: "guess", resource: "x" });
     await expect(nobody.start()).rejects.toThrow("not-authorized");
     await nobody.stop();
   });
@@ -267,7 +188,7 @@ test("kill -9 loses no message that was acknowledged", async () => {
   });
   await own.register("ann");
   await own.register("ben");
-  const ann = await new Client({
+  const ann = await new XmppJs({
     service: `xmpps://127.0.0.1:${own.tlsPort}`,
     username: "ann",
     password: "secret",
@@ -293,7 +214,7 @@ test("kill -9 loses no message that was acknowledged", async () => {
   await own.kill("SIGKILL");
   ann.xmpp.stop().catch(() => {});
   await own.restart();
-  const ben = await new Client({
+  const ben = await new XmppJs({
     service: `xmpps://127.0.0.1:${own.tlsPort}`,
     username: "ben",
     password: "secret",
