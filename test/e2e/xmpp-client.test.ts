@@ -163,6 +163,75 @@ describe("rosters and presence", () => {
   });
 });
 
+describe("entity capabilities 2.0", () => {
+  /** The first example of XEP-0390, section 4.2, and its hash. */
+  const hash = "kzBZbkqJ3ADrj7v08reD1qcWUwNGHaidNUgD7nHpiw8=";
+  const features = [
+    "http://jabber.org/protocol/si",
+    "http://jabber.org/protocol/bytestreams",
+    "http://jabber.org/protocol/chatstates",
+    "http://jabber.org/protocol/disco#info",
+    "http://jabber.org/protocol/disco#items",
+    "urn:xmpp:ping",
+    "jabber:iq:time",
+    "jabber:iq:privacy",
+    "jabber:iq:version",
+    "http://jabber.org/protocol/rosterx",
+    "urn:xmpp:time",
+    "jabber:x:oob",
+    "http://jabber.org/protocol/ibb",
+    "http://jabber.org/protocol/si/profile/file-transfer",
+    "urn:xmpp:receipts",
+    "jabber:iq:roster",
+    "jabber:iq:last",
+  ];
+
+  /** Sends presence with the hash; the nodes that the server asks for until it has dealt with it. */
+  async function asked(client: XmppJs): Promise<string[]> {
+    const nodes: string[] = [];
+    const info = "http://jabber.org/protocol/disco#info";
+    client.xmpp.iqCallee.get(info, "query", ({ element }: Any) => {
+      nodes.push(element.attrs.node);
+      return xml(
+        "query",
+        { xmlns: info, node: element.attrs.node },
+        xml("identity", { category: "client", type: "mobile", name: "BombusMod" }),
+        ...features.map((name) => xml("feature", { var: name })),
+      );
+    });
+    const sum = xml("hash", { xmlns: "urn:xmpp:hashes:2", algo: "sha-256" }, hash);
+    await client.send(xml("presence", {}, xml("c", "urn:xmpp:caps", sum)));
+    for (let again = 0; again < 2; again++) await client.caughtUp();
+    return nodes;
+  }
+
+  test("a client is asked once for all what its hash means", async () => {
+    const [phone, laptop] = [await connect("alice", "phone"), await connect("bob", "laptop")];
+    expect(await asked(phone)).toEqual([`urn:xmpp:caps#sha-256.${hash}`]);
+    expect(await asked(laptop)).toEqual([]);
+    await Promise.all([phone.stop(), laptop.stop()]);
+  });
+
+  test("the server says in the stream features what its own hash is, and at that node what it means", async () => {
+    const announced = new Promise<Any>((resolve) => {
+      const own = new XmppJs({ service: direct(), username: "alice", password: "secret", resource: "caps" });
+      own.xmpp.on("element", (element: Any) => {
+        const caps = element.is("features") ? element.getChild("c", "urn:xmpp:caps") : undefined;
+        if (caps !== undefined) resolve({ own, sum: caps.getChild("hash") });
+      });
+      own.start();
+    });
+    const { own, sum } = await announced;
+    expect(sum.attrs.algo).toBe("sha-256");
+    const node = `urn:xmpp:caps#sha-256.${sum.text()}`;
+    const query = xml("query", { xmlns: "http://jabber.org/protocol/disco#info", node });
+    const answer = (await own.request(xml("iq", { type: "get", to: "localhost" }, query))).getChild("query");
+    expect(answer.attrs.node).toBe(node);
+    expect(answer.getChildren("feature").map((feature: Any) => feature.attrs.var)).toContain("urn:xmpp:carbons:2");
+    await own.stop();
+  });
+});
+
 describe("stream management", () => {
   test("a client whose connection broke goes on where it was, and misses nothing", async () => {
     const [alice, bob] = [await online("alice", "mobile"), await online("bob", "b")];
