@@ -1,0 +1,617 @@
+/**
+ * What every node knows of all sessions of the cluster: who is bound where. Compact, because every node has it (some 57 bytes for a
+ * 10-letter name and a 16-letter resource at ten million), synchronous, and without an object per session.
+ *
+ *     const directory = new SessionDirectory({ clock, random, log, superseded: (serial, by) => … });
+ *     replicator.add(directory);
+ *     // Own sessions. The directory keeps a record of them too: for snapshots, and to notice two of one address.
+ *     startedAt = directory.publish({ local, domain, resource, serial, startedAt, priority, marks });
+ *     directory.update(jid, serial, priority, marks);
+ *     directory.withdraw(jid, serial);
+ *     // Sessions of other nodes that are up.
+ *     directory.count(jid); directory.forEach(jid, (session) => …); directory.find(fullJid);
+ *     for (const page of directory.pages()) …                    // all sessions, own ones too
+ *     for (const page of directory.pagesOf(life)) …               // of one owner, even while it is gone (for OwnerEvents.clean)
+ *
+ * One session per full JID: of two, the one that started later stays; of two that started in the same 100 ms, that of the higher node
+ * number. Every owner applies this to its own sessions: `superseded` names one of them that has lost, and the caller ends it (and
+ * withdraws it). Because a new session must win over the one its user sees as old, `publish` moves `startedAt` behind that of
+ * sessions of the same address that are known here, whatever the clocks of the nodes say.
+ */
+import type { Log } from "../observe/log.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Randomness } from "../util/random.ts";
+import { AccountHash } from "./account-hash.ts";
+import { type ByteReader, type ByteWriter, WireError } from "./bytes.ts";
+import type { NodeIdentity } from "./fabric/fabric.ts";
+import { NameBuffer } from "./name-buffer.ts";
+import { copyEntry, type PublishedSession, type SessionEntry } from "./session-entry.ts";
+import { Field, SessionShard } from "./session-shard.ts";
+import { ownSlot, SessionSlots } from "./session-slots.ts";
+import { priorityBias, SessionView, type ViewedDirectory } from "./session-view.ts";
+import type { Life } from "./table-protocol.ts";
+import { type Digest, type EntrySink, type OwnReader, TableFull, type TableStore } from "./table-store.ts";
+
+/** The parts of an address; a `Jid` is one. */
+export interface AccountName {
+  readonly local: string;
+  readonly domain: string;
+}
+
+export interface FullName extends AccountName {
+  readonly resource: string;
+}
+
+export interface SessionDirectoryOptions {
+  readonly clock: Clock;
+  readonly random: Randomness;
+  readonly log: Log;
+  /** A session of this node has lost its address to a later one of another node: end it. It is withdrawn by the caller. */
+  readonly superseded?: (serial: number, by: SessionEntry) => void;
+  /** A power of two; each shard is rebuilt in one go. The default is for millions. */
+  readonly shards?: number;
+}
+
+const Entry = { put: 1, change: 2, drop: 3 } as const;
+
+const domainsMax = 2 ** 20;
+const unitMs = 100;
+/** A step of the sweep looks at so many shards and rebuilds one at most. */
+const sweepShardsLooked = 16;
+const sweepPauseMs = 2;
+
+const decoder = new TextDecoder();
+
+export class SessionDirectory implements TableStore, ViewedDirectory {
+  readonly name = "sessions";
+  readonly #options: SessionDirectoryOptions;
+  readonly #hash: AccountHash;
+  readonly #shards: (SessionShard | undefined)[];
+  readonly #shardShift: number;
+  readonly #slots = new SessionSlots();
+  readonly #local = new NameBuffer();
+  readonly #resource = new NameBuffer();
+  readonly #domains: string[] = [];
+  readonly #domainHashes: number[] = [];
+  readonly #domainIds = new Map<string, number>();
+  /** The domain of the entry before, as its bytes: nearly always the next has the same. */
+  #lastDomainBytes = new Uint8Array(0);
+  #lastDomain = 0;
+  readonly #views: SessionView[] = [];
+  #visiting = 0;
+  #sink: EntrySink | undefined;
+  #sweepAt = -1;
+  #sweeping: number[] = [];
+  #waiting: number[] = [];
+  #hashA = 0;
+  #hashB = 0;
+
+  constructor(options: SessionDirectoryOptions) {
+    this.#options = options;
+    this.#hash = new AccountHash(options.random);
+    const shards = options.shards ?? 1024;
+    this.#shards = new Array<SessionShard | undefined>(shards).fill(undefined);
+    this.#shardShift = 32 - Math.log2(shards);
+  }
+
+  // Reads: sessions of other nodes.
+
+  /** How many sessions an account has on other nodes. */
+  count(account: AccountName): number {
+    let count = 0;
+    for (let { shard, record } = this.#lookup(account); record !== 0; record = shard!.next(record)) {
+      if (this.#isRemote(shard!.slotOf(record))) count++;
+    }
+    return count;
+  }
+
+  /** Calls `visit` for every session that an account has on other nodes. It must not change the directory. */
+  forEach(account: AccountName, visit: (session: SessionEntry) => void): void {
+    let { shard, record } = this.#lookup(account);
+    if (record === 0) return;
+    this.#views[this.#visiting] ??= new SessionView(this);
+    const view = this.#views[this.#visiting++]!;
+    try {
+      for (; record !== 0; record = shard!.next(record)) {
+        if (!this.#isRemote(shard!.slotOf(record))) continue;
+        view.shard = shard;
+        view.record = record;
+        visit(view);
+      }
+    } finally {
+      this.#visiting--;
+    }
+  }
+
+  /** The session of another node at this address; of two, the one that stays. The view is valid until the next `find`. */
+  find(jid: FullName): SessionEntry | undefined {
+    let { shard, record } = this.#lookup(jid);
+    if (record === 0 || !this.#resource.set(jid.resource)) return undefined;
+    let found = 0;
+    for (; record !== 0; record = shard!.next(record)) {
+      if (!this.#isRemote(shard!.slotOf(record))) continue;
+      if (!shard!.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
+      if (found === 0 || this.#wins(shard!, record, found)) found = record;
+    }
+    if (found === 0) return undefined;
+    const view = this.#found;
+    view.shard = shard;
+    view.record = found;
+    return view;
+  }
+  readonly #found = new SessionView(this);
+
+  /** Sessions by owner, own ones too; of one domain or of all. */
+  counts(domain?: string): Map<NodeIdentity, number> {
+    const id = domain === undefined ? undefined : this.#domainIds.get(domain);
+    if (domain !== undefined && id === undefined) return new Map();
+    return this.#slots.counts(id);
+  }
+
+  /** All sessions in reads, own ones too, in pages of some thousand at most. What comes or goes meanwhile may be among them or not. */
+  pages(): Generator<SessionEntry[]> {
+    return this.#pages((slot) => this.#slots.visible[slot] === 1);
+  }
+
+  /** The sessions of one owner, also while it is gone and out of all other reads. */
+  pagesOf(owner: Life): Generator<SessionEntry[]> {
+    return this.#pages((slot) => {
+      const { dropped, owners } = this.#slots;
+      const of = owners[slot];
+      return dropped[slot] === 0 && of?.number === owner.number && of.incarnation === owner.incarnation;
+    });
+  }
+
+  /** Of the records and their index. */
+  get memoryBytes(): number {
+    let bytes = 0;
+    for (const shard of this.#shards) bytes += shard?.memoryBytes ?? 0;
+    return bytes;
+  }
+
+  // The own side.
+
+  /** Makes a session of this node known; again with the same serial replaces it. Returns when it has started, for the rule above. */
+  publish(session: PublishedSession): number {
+    const { local, domain, resource, serial, priority, marks } = session;
+    if (!this.#local.set(local) || !this.#resource.set(resource)) throw new TableFull(`names too long: ${local}`);
+    const domainId = this.#domainOf(domain);
+    const shard = this.#shardToWrite(domainId, this.#resource.length);
+    let startedAt = units(session.startedAt);
+    for (let record = this.#first(shard, domainId), next = 0; record !== 0; record = next) {
+      next = shard.next(record);
+      const slot = shard.slotOf(record);
+      if (slot === ownSlot || this.#slots.dropped[slot] === 1) continue;
+      if (!shard.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
+      if (this.#slots.visible[slot] === 1) {
+        const theirs = shard.words[record + Field.startedAt]!;
+        if (((theirs - startedAt) | 0) >= 0) startedAt = (theirs + 1) >>> 0;
+      } else {
+        // Should its owner come back, this difference makes it be fetched anew, and then the two are compared.
+        this.#remove(shard, domainId, record);
+      }
+    }
+    this.#put(ownSlot, shard, domainId, serial, startedAt, stateOf(priority, marks));
+    this.#writePut(this.#sink!, domain, serial, startedAt, stateOf(priority, marks));
+    return this.millis(startedAt);
+  }
+
+  /** Tells priority and marks of an own session anew. False when it is not known. */
+  update(account: AccountName, serial: number, priority: number, marks: number): boolean {
+    const { shard, record, domain } = this.#findOwn(account, serial);
+    if (record === 0) return false;
+    const state = stateOf(priority, marks);
+    if (shard!.words[record + Field.state]! >>> 8 === state) return true;
+    this.#change(shard!, ownSlot, record, state);
+    const out = this.#sink!.begin();
+    out.u8(Entry.change);
+    out.u32(serial);
+    out.u16(state >>> 8);
+    out.u8(state & 0xff);
+    out.text(this.#domains[domain]!);
+    writeName(out, this.#local);
+    this.#sink!.end();
+    return true;
+  }
+
+  /** An own session is over. False when it is not known. */
+  withdraw(account: AccountName, serial: number): boolean {
+    const { shard, record, domain } = this.#findOwn(account, serial);
+    if (record === 0) return false;
+    this.#remove(shard!, domain, record);
+    const out = this.#sink!.begin();
+    out.u8(Entry.drop);
+    out.u32(serial);
+    out.text(this.#domains[domain]!);
+    writeName(out, this.#local);
+    this.#sink!.end();
+    return true;
+  }
+
+  // For the replicator.
+
+  attach(self: NodeIdentity, sink: EntrySink): void {
+    this.#sink = sink;
+    if (this.open(self, 0) !== ownSlot) throw new Error("a directory is attached once");
+  }
+
+  open(owner: NodeIdentity, sibling: number): number {
+    while (!this.#slots.available) this.#sweepAll();
+    return this.#slots.open(owner, sibling);
+  }
+
+  apply(slot: number, entry: ByteReader): void {
+    const kind = entry.u8();
+    if (kind === Entry.put) this.#applyPut(slot, entry);
+    else if (kind === Entry.change) this.#applyChange(slot, entry);
+    else if (kind === Entry.drop) this.#applyDrop(slot, entry);
+    else throw new WireError(`entry ${kind} of the session directory`);
+  }
+
+  ownDigest(): Digest {
+    return this.#slots.digest(ownSlot);
+  }
+
+  digest(slot: number): Digest {
+    return this.#slots.digest(slot);
+  }
+
+  bytes(slot: number): number {
+    return this.#slots.bytes(slot);
+  }
+
+  hide(slot: number): void {
+    this.#slots.visible[slot] = 0;
+  }
+
+  show(slot: number): void {
+    this.#slots.visible[slot] = 1;
+  }
+
+  drop(slot: number): void {
+    this.#slots.drop(slot);
+    this.#waiting.push(slot);
+    if (this.#sweepAt < 0) this.#startSweep();
+  }
+
+  ownReader(): OwnReader {
+    let at = 0;
+    let record = 1;
+    let version = 0;
+    return {
+      read: (out, bytesMax) => {
+        for (; at < this.#shards.length; at++, record = 1) {
+          const shard = this.#shards[at];
+          if (shard === undefined) continue;
+          // After a rebuild the places are others: this shard once more, which does no harm.
+          if (record === 1 || shard.version !== version) record = 1;
+          version = shard.version;
+          for (; record < shard.used; record += shard.sizeOf(record)) {
+            if (shard.slotOf(record) === ownSlot && this.#writeRecord(out, shard, record) >= bytesMax) {
+              record += shard.sizeOf(record);
+              return true;
+            }
+          }
+        }
+        return false;
+      },
+    };
+  }
+
+  // What the view reads.
+
+  domainName(id: number): string {
+    return this.#domains[id]!;
+  }
+
+  ownerOf(slot: number): NodeIdentity {
+    return this.#slots.owners[slot]!;
+  }
+
+  /** The counter of 100 ms wraps after 13 years; a session is as old as fits the present. */
+  millis(startedAt: number): number {
+    const now = units(this.#options.clock.now());
+    return (Math.floor(this.#options.clock.now() / unitMs) - ((now - startedAt) | 0)) * unitMs;
+  }
+
+  // Inside.
+
+  #isRemote(slot: number): boolean {
+    return slot !== ownSlot && this.#slots.visible[slot] === 1;
+  }
+
+  #lookup(account: AccountName): { shard: SessionShard | undefined; record: number } {
+    const domain = this.#domainIds.get(account.domain);
+    if (domain === undefined || !this.#local.set(account.local)) return nothing;
+    this.#hash.hash(this.#local.words, 0, this.#local.length, domain);
+    const shard = this.#shards[this.#hash.high >>> this.#shardShift];
+    if (shard === undefined) return nothing;
+    return { shard, record: shard.first(this.#local.words, this.#local.length, domain) };
+  }
+
+  #findOwn(account: AccountName, serial: number): { shard: SessionShard | undefined; record: number; domain: number } {
+    if (this.#visiting > 0) throw new Error("the directory changes while it is read");
+    let { shard, record } = this.#lookup(account);
+    for (; record !== 0; record = shard!.next(record)) {
+      if (shard!.slotOf(record) === ownSlot && shard!.words[record + Field.serial] === serial) break;
+    }
+    return { shard, record, domain: record === 0 ? 0 : shard!.words[record + Field.place]! & 0xfffff };
+  }
+
+  /** The shard of the name in `#local`, with room for a record; `#hash` holds its hash. */
+  #shardToWrite(domain: number, resourceBytes: number): SessionShard {
+    if (this.#visiting > 0) throw new Error("the directory changes while it is read");
+    const { words, length } = this.#local;
+    this.#hash.hash(words, 0, length, domain);
+    const at = this.#hash.high >>> this.#shardShift;
+    const shard = this.#shards[at] ?? new SessionShard(this.#hash);
+    this.#shards[at] = shard;
+    if (shard.ensure(length + resourceBytes, this.#slots.dropped)) this.#hash.hash(words, 0, length, domain);
+    return shard;
+  }
+
+  #first(shard: SessionShard, domain: number): number {
+    return shard.first(this.#local.words, this.#local.length, domain);
+  }
+
+  /** The record of this owner and serial in the account of `#local`. */
+  #ofOwner(shard: SessionShard, domain: number, slot: number, serial: number): number {
+    const { group, dropped } = this.#slots;
+    let record = this.#first(shard, domain);
+    for (; record !== 0; record = shard.next(record)) {
+      const other = shard.slotOf(record);
+      if (group[other] === group[slot] && dropped[other] === 0 && shard.words[record + Field.serial] === serial) break;
+    }
+    return record;
+  }
+
+  /** Adds or replaces the record of this owner and serial; names are in `#local` and `#resource`. */
+  #put(slot: number, shard: SessionShard, domain: number, serial: number, startedAt: number, state: number): void {
+    const { words: key, length: keyBytes, bytes: local } = this.#local;
+    const old = this.#ofOwner(shard, domain, slot, serial);
+    if (old !== 0) this.#remove(shard, domain, old);
+    const record = shard.add(key, keyBytes, domain, local, this.#resource.bytes, this.#resource.length);
+    if (record === 0) throw new TableFull("a shard of the session directory is full");
+    const { words } = shard;
+    words[record + Field.serial] = serial;
+    words[record + Field.startedAt] = startedAt;
+    words[record + Field.place] = (slot << 20) | domain;
+    words[record + Field.state] = (state << 8) | (words[record + Field.state]! & 0xff);
+    this.#account(shard, record, 1);
+  }
+
+  #remove(shard: SessionShard, domain: number, record: number): void {
+    this.#account(shard, record, -1);
+    shard.remove(this.#local.words, this.#local.length, domain, record);
+  }
+
+  #change(shard: SessionShard, slot: number, record: number, state: number): void {
+    this.#hashRecord(shard, record);
+    const hashA = this.#hashA;
+    const hashB = this.#hashB;
+    const at = record + Field.state;
+    shard.words[at] = (state << 8) | (shard.words[at]! & 0xff);
+    this.#hashRecord(shard, record);
+    this.#slots.amend(slot, this.#hashA - hashA, this.#hashB - hashB);
+  }
+
+  #account(shard: SessionShard, record: number, sign: 1 | -1): void {
+    this.#hashRecord(shard, record);
+    const domain = shard.words[record + Field.place]! & 0xfffff;
+    this.#slots.account(shard.slotOf(record), domain, this.#hashA, this.#hashB, shard.sizeOf(record) * 4, sign);
+  }
+
+  /** Hashes what is the same of a record on all nodes. */
+  #hashRecord(shard: SessionShard, record: number): void {
+    const { words } = shard;
+    let a = this.#domainHashes[words[record + Field.place]! & 0xfffff]!;
+    let b = a ^ shard.resourceBytes(record);
+    const end = record + shard.sizeOf(record);
+    for (let at = record + 1; at < end; at++) {
+      if (at === record + Field.place) continue;
+      const word = words[at]!;
+      a = Math.imul(a ^ word, 0x85ebca6b);
+      a ^= a >>> 13;
+      b = Math.imul(b + word, 0xc2b2ae35);
+      b = (b << 15) | (b >>> 17);
+    }
+    this.#hashA = (a ^ (a >>> 16)) | 0;
+    this.#hashB = (b ^ (b >>> 16)) | 0;
+  }
+
+  #applyPut(slot: number, entry: ByteReader): void {
+    const serial = entry.u32();
+    const startedAt = entry.u32();
+    const state = (entry.u16() << 8) | entry.u8();
+    const domain = this.#readDomain(entry, true);
+    this.#local.read(entry);
+    this.#resource.read(entry);
+    const shard = this.#shardToWrite(domain, this.#resource.length);
+    this.#put(slot, shard, domain, serial, startedAt, state);
+    let lost = 0;
+    const theirs = this.#first(shard, domain);
+    for (let record = shard.next(theirs); record !== 0; record = shard.next(record)) {
+      if (shard.slotOf(record) !== ownSlot) continue;
+      if (!shard.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
+      if (this.#wins(shard, theirs, record)) lost = record;
+    }
+    if (lost === 0 || this.#slots.visible[slot] === 0) return;
+    const view = new SessionView(this);
+    view.shard = shard;
+    view.record = theirs;
+    this.#options.superseded?.(shard.words[lost + Field.serial]!, copyEntry(view));
+  }
+
+  #applyChange(slot: number, entry: ByteReader): void {
+    const serial = entry.u32();
+    const state = (entry.u16() << 8) | entry.u8();
+    const { shard, record } = this.#readRecord(slot, serial, entry);
+    // While a snapshot comes in, the record may be still to come, and is as it is now when it comes.
+    if (record !== 0) this.#change(shard!, shard!.slotOf(record), record, state);
+  }
+
+  #applyDrop(slot: number, entry: ByteReader): void {
+    const serial = entry.u32();
+    const { shard, record, domain } = this.#readRecord(slot, serial, entry);
+    if (record !== 0) this.#remove(shard!, domain, record);
+  }
+
+  #readRecord(slot: number, serial: number, entry: ByteReader) {
+    const domain = this.#readDomain(entry, false);
+    this.#local.read(entry);
+    if (domain < 0) return { shard: undefined, record: 0, domain };
+    this.#hash.hash(this.#local.words, 0, this.#local.length, domain);
+    const shard = this.#shards[this.#hash.high >>> this.#shardShift];
+    return { shard, record: shard === undefined ? 0 : this.#ofOwner(shard, domain, slot, serial), domain };
+  }
+
+  /** Whether record `a` stays rather than `b`, of the same address. */
+  #wins(shard: SessionShard, a: number, b: number): boolean {
+    const later = (shard.words[a + Field.startedAt]! - shard.words[b + Field.startedAt]!) | 0;
+    if (later !== 0) return later > 0;
+    return this.ownerOf(shard.slotOf(a)).number > this.ownerOf(shard.slotOf(b)).number;
+  }
+
+  /** The number of a domain; a new one is learned. */
+  #domainOf(domain: string): number {
+    const known = this.#domainIds.get(domain);
+    if (known !== undefined) return known;
+    const id = this.#domains.length;
+    if (id >= domainsMax) throw new TableFull(`more than ${domainsMax} domains`);
+    let hash = 0x811c9dc5;
+    for (let index = 0; index < domain.length; index++) hash = Math.imul(hash ^ domain.charCodeAt(index), 0x01000193);
+    this.#domains.push(domain);
+    this.#domainHashes.push(hash);
+    this.#domainIds.set(domain, id);
+    return id;
+  }
+
+  /** -1 for a domain of which no session was ever known. */
+  #readDomain(entry: ByteReader, learn: boolean): number {
+    const length = entry.u16();
+    const start = entry.skip(length);
+    const last = this.#lastDomainBytes;
+    if (length === last.length) {
+      let at = 0;
+      while (at < length && entry.bytes[start + at] === last[at]) at++;
+      if (at === length && length > 0) return this.#lastDomain;
+    }
+    const bytes = entry.bytes.slice(start, start + length);
+    const domain = decoder.decode(bytes);
+    const id = learn ? this.#domainOf(domain) : (this.#domainIds.get(domain) ?? -1);
+    if (id >= 0) {
+      this.#lastDomainBytes = bytes;
+      this.#lastDomain = id;
+    }
+    return id;
+  }
+
+  #writePut(sink: EntrySink, domain: string, serial: number, startedAt: number, state: number): void {
+    const out = sink.begin();
+    writePutHead(out, domain, serial, startedAt, state);
+    writeName(out, this.#local);
+    writeName(out, this.#resource);
+    sink.end();
+  }
+
+  /** Returns how many bytes the message has now. */
+  #writeRecord(sink: EntrySink, shard: SessionShard, record: number): number {
+    const { words, bytes } = shard;
+    const out = sink.begin();
+    const domain = this.#domains[words[record + Field.place]! & 0xfffff]!;
+    writePutHead(
+      out,
+      domain,
+      words[record + Field.serial]!,
+      words[record + Field.startedAt]!,
+      words[record + Field.state]! >>> 8,
+    );
+    const local = shard.namesAt(record) * 4;
+    const resource = local + shard.localBytes(record);
+    out.u16(shard.localBytes(record));
+    out.rawRange(bytes, local, resource);
+    out.u16(shard.resourceBytes(record));
+    out.rawRange(bytes, resource, resource + shard.resourceBytes(record));
+    sink.end();
+    return out.length;
+  }
+
+  *#pages(wanted: (slot: number) => boolean): Generator<SessionEntry[]> {
+    const view = new SessionView(this);
+    for (const shard of this.#shards) {
+      if (shard === undefined) continue;
+      const page: SessionEntry[] = [];
+      view.shard = shard;
+      for (let record = 1; record < shard.used; record += shard.sizeOf(record)) {
+        if (!wanted(shard.slotOf(record)) || shard.slotOf(record) === 0) continue;
+        view.record = record;
+        page.push(copyEntry(view));
+      }
+      if (page.length > 0) yield page;
+    }
+  }
+
+  // Memory of owners that are gone is given back shard by shard.
+
+  #startSweep(): void {
+    this.#sweepAt = 0;
+    this.#sweeping = this.#waiting;
+    this.#waiting = [];
+    this.#options.clock.after(sweepPauseMs, () => this.#sweepStep());
+  }
+
+  #sweepStep(): void {
+    if (this.#sweepAt < 0) return;
+    const { dropped } = this.#slots;
+    for (let looked = 0; looked < sweepShardsLooked && this.#sweepAt < this.#shards.length; looked++) {
+      const shard = this.#shards[this.#sweepAt++];
+      if (shard?.holds(dropped) !== true) continue;
+      shard.rebuild(dropped);
+      break;
+    }
+    if (this.#sweepAt < this.#shards.length) this.#options.clock.after(sweepPauseMs, () => this.#sweepStep());
+    else this.#endSweep();
+  }
+
+  #endSweep(): void {
+    this.#sweepAt = -1;
+    for (const slot of this.#sweeping) this.#slots.release(slot);
+    this.#sweeping = [];
+    if (this.#waiting.length > 0) this.#startSweep();
+  }
+
+  /** All slots are in use: those of owners that are gone are needed now. */
+  #sweepAll(): void {
+    if (this.#sweepAt < 0) throw new TableFull("more owners than the session directory can tell apart");
+    for (const shard of this.#shards)
+      if (shard?.holds(this.#slots.dropped) === true) shard.rebuild(this.#slots.dropped);
+    this.#sweeping.push(...this.#waiting);
+    this.#waiting = [];
+    this.#endSweep();
+  }
+}
+
+const nothing: { shard: SessionShard | undefined; record: number } = { shard: undefined, record: 0 };
+
+function units(millis: number): number {
+  return Math.floor(millis / unitMs) >>> 0;
+}
+
+/** Marks and priority as they stand together in a record. */
+function stateOf(priority: number, marks: number): number {
+  return ((marks & 0xffff) << 8) | ((priority + priorityBias) & 0xff);
+}
+
+function writePutHead(out: ByteWriter, domain: string, serial: number, startedAt: number, state: number): void {
+  out.u8(Entry.put);
+  out.u32(serial);
+  out.u32(startedAt);
+  out.u16(state >>> 8);
+  out.u8(state & 0xff);
+  out.text(domain);
+}
+
+function writeName(out: ByteWriter, name: NameBuffer): void {
+  out.u16(name.length);
+  out.rawRange(name.bytes, 0, name.length);
+}
