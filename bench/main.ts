@@ -1,25 +1,127 @@
 /**
- * `npm run bench -- <name> [options]`: runs one benchmark of `bench/micro/`, with its options passed on; without a name,
- * lists them. Each prints its figures in seconds; comparisons with other servers are not there yet.
+ * `npm run bench -- <scenario> [options]`: measures this server beside others, in turns on the same core with the same
+ * load, prints a table of medians, and leaves the figures in bench/out as JSON.
  */
-import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { availableParallelism, platform } from "node:os";
 import { fileURLToPath } from "node:url";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { microNames, runMicro } from "./micro.ts";
+import { resultOf, writeResult } from "./report/result.ts";
+import { tableOf } from "./report/table.ts";
+import { run } from "./run.ts";
+import { scenarios } from "./scenarios/catalogue.ts";
+import type { Scenario } from "./scenarios/scenario.ts";
+import { serverKinds } from "./servers/catalogue.ts";
+import { firstLineOf, type ServerKind } from "./servers/server.ts";
 
-const folder = join(dirname(fileURLToPath(import.meta.url)), "micro");
-const names = readdirSync(folder)
-  .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))
-  .map((file) => file.slice(0, -".ts".length))
-  .sort();
-const [name, ...options] = process.argv.slice(2);
-if (name === undefined || !names.includes(name)) {
-  if (name !== undefined) console.error(`There is no benchmark '${name}'.`);
-  console.error(`npm run bench -- <name>, where the name is one of: ${names.join(", ")}`);
-  process.exitCode = name === undefined ? 0 : 2;
-} else {
-  const child = spawn(process.execPath, [join(folder, `${name}.ts`), ...options], { stdio: "inherit" });
-  child.once("exit", (code) => {
-    process.exitCode = code ?? 1;
+interface Options {
+  readonly quick: boolean;
+  readonly servers?: readonly string[];
+  readonly rounds?: number;
+  readonly users?: number;
+  readonly seconds?: number;
+  readonly cases?: string;
+  readonly cores: readonly number[];
+  readonly out: string;
+}
+
+const defaultOut = fileURLToPath(new URL("out", import.meta.url));
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("a number from 1 on.");
+  return value;
+}
+
+function list(text: string): string[] {
+  const names = text.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !serverKinds.some((kind) => kind.name === name));
+  if (unknown !== undefined) {
+    throw new InvalidArgumentError(`known are ${serverKinds.map(({ name }) => name).join(", ")}.`);
+  }
+  return names;
+}
+
+function twoCores(text: string): number[] {
+  const cores = text.split(",").map(Number);
+  if (cores.length !== 2 || !cores.every((core) => Number.isInteger(core) && core >= 0)) {
+    throw new InvalidArgumentError("two numbers, such as 0,1.");
+  }
+  return cores;
+}
+
+/** Those of the wanted that are installed; says what is missing. */
+async function installed(names: readonly string[]): Promise<{ kinds: ServerKind[]; versions: Record<string, string> }> {
+  const kinds: ServerKind[] = [];
+  const versions: Record<string, string> = {};
+  for (const kind of serverKinds.filter(({ name }) => names.includes(name))) {
+    const version = await kind.version();
+    if (version === undefined) console.error(`${kind.name} is not installed, so it is left out (${kind.hint}).`);
+    else {
+      kinds.push(kind);
+      versions[kind.name] = version;
+    }
+  }
+  return { kinds, versions };
+}
+
+async function measure(scenario: Scenario, options: Options): Promise<void> {
+  const { kinds, versions } = await installed(options.servers ?? scenario.servers);
+  const cases = scenario
+    .cases(options)
+    .filter(({ name }) => options.cases === undefined || name.includes(options.cases));
+  if (cases.length === 0) throw new Error(`no case of ${scenario.name} has "${options.cases}" in its name`);
+  const rounds = options.rounds ?? (options.quick ? 1 : 3);
+  const [serverCore, loadCore] = options.cores as [number, number];
+  const progress = (line: string) => console.error(line);
+  const series = await run(scenario, { kinds, cases, rounds, serverCore, loadCore, progress });
+  const command = `npm run bench -- ${process.argv.slice(2).join(" ")}`;
+  const result = resultOf(scenario, series, { command, versions, rounds });
+  const file = writeResult(options.out, result);
+  console.log(tableOf(scenario, result));
+  console.log(`Medians of ${rounds}; ±: how far the rounds lie apart. All rounds: ${file}`);
+}
+
+async function checkMachine(): Promise<void> {
+  if (platform() !== "linux") throw new Error("the bench reads /proc and pins processes to cores, so it needs Linux");
+  if ((await firstLineOf("taskset", ["--version"])) === undefined) throw new Error("taskset (util-linux) is missing");
+}
+
+const program = new Command("npm run bench --")
+  .description("Measures Meerkat beside other servers. Figures are CPU seconds first: they are steadier than rates.")
+  .showHelpAfterError();
+for (const scenario of scenarios) {
+  program
+    .command(scenario.name)
+    .summary(scenario.summary)
+    .option("--quick", "one short round: rough figures in a minute or two", false)
+    .option("--servers <names>", `of ${serverKinds.map(({ name }) => name).join(",")}`, list)
+    .option("--rounds <n>", "how often each is measured (3, quick 1)", positive)
+    .option("--users <n>", "how many users", positive)
+    .option("--seconds <n>", "how long each is measured", positive)
+    .option("--cases <text>", "only cases with this in their name")
+    .addOption(
+      new Option("--cores <server,load>", "the core of the servers and that of the load")
+        .argParser(twoCores)
+        .default(availableParallelism() > 1 ? [0, 1] : [0, 0], "0,1"),
+    )
+    .option("--out <folder>", "where the JSON goes", defaultOut)
+    .action((options: Options) => measure(scenario, options));
+}
+
+program
+  .command("micro [name] [options...]")
+  .summary(`micro benchmarks: all, or one of ${microNames.join(", ")} with options of its own`)
+  .allowUnknownOption()
+  .action(async (name: string | undefined, options: string[]) => {
+    if (name !== undefined && !microNames.includes(name)) throw new Error(`known are ${microNames.join(", ")}`);
+    for (const each of name === undefined ? microNames : [name]) await runMicro(each, 0, options);
   });
+
+try {
+  await checkMachine();
+  await program.parseAsync();
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
 }

@@ -466,7 +466,7 @@ const general = option.table(
         default: 600,
         min: 0,
         unit: "s",
-        doc: 'Shortest time between two registrations from one address; "infinity" allows one ever.',
+        doc: 'Shortest time between two registrations from one address; "infinity" sets no limit.',
       }),
     ),
     domain_certfile: option.list(

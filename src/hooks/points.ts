@@ -45,12 +45,35 @@ export interface SessionHandlers {
   ended(session: Session, how: SessionEnd): MaybePromise<Outcome>;
   /** Somebody who may see it asks for this available resource's presence, perhaps from another node. */
   asked(session: Session, viewer: Jid): MaybePromise<Outcome>;
+  /** The session is about to move to another node: what is held back for it is written now, and nothing may be pending. */
+  leaving(session: Session): MaybePromise<Outcome>;
+  /** The session has moved away; what waited for its acknowledgements does so on the other node. */
+  left(session: Session): MaybePromise<Outcome>;
+  /** The session has come from another node, and waits here for its client. */
+  arrived(session: Session): MaybePromise<Outcome>;
   /** XEP-0198: the client is back on a new stream; unacknowledged stanzas have been written again. */
   resumed(session: Session): MaybePromise<Outcome>;
   /** XEP-0198: the stream is gone, the session waits to be resumed. */
   detached(session: Session): MaybePromise<Outcome>;
 }
 export type SessionEventName = keyof SessionHandlers;
+
+/** What happens to other nodes of the cluster. */
+export interface ClusterHandlers {
+  /**
+   * The node on which this resource of an account of this host was bound is gone. Told on every node; `first` on one of them alone, which
+   * tells others in its place.
+   */
+  lost(resource: LostResource, first: boolean): MaybePromise<Outcome>;
+  /** A node that was cut off is back with its sessions: told for each available session here, so that the two sides meet again. */
+  healed(session: Session, isBack: (account: Jid) => boolean): MaybePromise<Outcome>;
+}
+export type ClusterEventName = keyof ClusterHandlers;
+
+export interface LostResource {
+  readonly jid: Jid;
+  readonly available: boolean;
+}
 
 /** What happens to an account. */
 export interface AccountHandlers {
@@ -168,6 +191,7 @@ export interface InlineFeature {
 export interface Registrar {
   stage<Name extends StageName>(name: Name, kind: StanzaKind, handler: StageHandlers[Name]): void;
   session<Name extends SessionEventName>(name: Name, handler: SessionHandlers[Name]): void;
+  cluster<Name extends ClusterEventName>(name: Name, handler: ClusterHandlers[Name]): void;
   account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void;
   /** One handler a type, target, namespace and element name; a second one is an error at start. */
   iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void;

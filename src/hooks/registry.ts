@@ -6,6 +6,8 @@ import type { MaybePromise, Outcome } from "./effect.ts";
 import type {
   AccountEventName,
   AccountHandlers,
+  ClusterEventName,
+  ClusterHandlers,
   DomainHandler,
   InlineFeature,
   IqHandler,
@@ -43,9 +45,13 @@ export class Registry implements Registrar {
     unavailable: [],
     asked: [],
     ended: [],
+    leaving: [],
+    left: [],
+    arrived: [],
     resumed: [],
     detached: [],
   };
+  readonly clusterEvents: { readonly [Name in ClusterEventName]: ClusterHandlers[Name][] } = { lost: [], healed: [] };
   readonly accounts: { readonly [Name in AccountEventName]: AccountHandlers[Name][] } = {
     registered: [],
     passwordChanged: [],
@@ -68,6 +74,10 @@ export class Registry implements Registrar {
 
   session<Name extends SessionEventName>(name: Name, handler: SessionHandlers[Name]): void {
     this.sessions[name].push(handler);
+  }
+
+  cluster<Name extends ClusterEventName>(name: Name, handler: ClusterHandlers[Name]): void {
+    this.clusterEvents[name].push(handler);
   }
 
   account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void {

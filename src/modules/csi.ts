@@ -52,6 +52,7 @@ export const csi = defineModule({
 
     // Section 5.2: a resumed stream is active again, whatever its predecessor was.
     on.session("resumed", becomeActive);
+    on.session("leaving", becomeActive);
     on.session("ended", (session) => {
       // Written to a session that is over, they are what its client never acknowledged: stream management reroutes
       // messages (among them receipts) and forgets the rest.

@@ -47,6 +47,10 @@ export const ping = defineModule({
       watch.seen(session);
       return undefined;
     });
+    on.session("arrived", (session) => {
+      watch.seen(session);
+      return undefined;
+    });
     on.session("resumed", (session) => {
       watch.seen(session);
       return undefined;

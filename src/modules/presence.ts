@@ -11,7 +11,7 @@ import {
   present,
   route,
 } from "../hooks/effect.ts";
-import type { PresenceContact } from "../hooks/points.ts";
+import type { LostResource, PresenceContact } from "../hooks/points.ts";
 import type { Resource } from "../session/resource.ts";
 import { Session, SessionSlot } from "../session/session.ts";
 import { StanzaError } from "../stanza/errors.ts";
@@ -24,7 +24,10 @@ type House = Pick<
 >;
 
 /** Section 4.6: full texts of the addresses to which a resource has sent available presence directly. */
-const directed = new SessionSlot<Set<string>>("presence");
+const directed = new SessionSlot<Set<string>>("presence", {
+  pack: (addresses) => [...addresses],
+  unpack: (addresses) => new Set(addresses as string[]),
+});
 
 export const presence = defineModule({
   name: "mod_presence",
@@ -45,6 +48,8 @@ export const presence = defineModule({
     on.session("available", (session, stanza) => node.available(session, stanza));
     on.session("updated", (session, stanza) => node.updated(session, stanza));
     on.session("unavailable", (session, stanza) => node.unavailable(session, stanza));
+    on.cluster("lost", (resource, first) => (first ? node.lost(resource) : undefined));
+    on.cluster("healed", (session, isBack) => node.healed(session, isBack));
     on.session("asked", (session, viewer) => node.show(session, viewer));
     on.session("ended", (session) =>
       directed.get(session) === undefined ? undefined : node.withdraw(session, goodbye(session), none),
@@ -231,6 +236,30 @@ class PresenceBook {
       }
     }
     return this.#unlessBlocked(outgoing, effects);
+  }
+
+  /** A resource is gone with its node: as though it had become unavailable. */
+  lost({ jid, available }: LostResource): MaybePromise<Effect[] | undefined> {
+    if (!available) return undefined;
+    const account = jid.toBare();
+    const stanza = makePresence({ type: "unavailable", from: jid });
+    return this.#withContacts(account, (contacts) => [
+      route(stanza.withTo(account)),
+      ...contacts
+        .filter((contact) => mayBeSeenBy(contact) && !this.#isOffline(contact.jid))
+        .map((contact) => route(stanza.withTo(contact.jid))),
+    ]);
+  }
+
+  /** Contacts on a node that was cut off have seen this session leave: it is shown to them again. */
+  healed(session: Session, isBack: (account: Jid) => boolean): MaybePromise<Effect[] | undefined> {
+    const stanza = session.presence;
+    if (stanza === undefined) return undefined;
+    return this.#withContacts(session.account, (contacts) => {
+      const own: Effect[] = isBack(session.account) ? [route(stanza.withTo(session.account))] : [];
+      const back = contacts.filter((contact) => isBack(contact.jid));
+      return back.length === 0 ? own : this.#unlessBlocked(this.#broadcast(session, stanza, back), own);
+    });
   }
 
   /** One session's last presence for somebody who may see it. */

@@ -256,7 +256,7 @@ interface Peer {
   failuresSince: number;
 }
 
-/** Who registered when: one account a peer in `intervalMs`, and few attempts that fail. */
+/** Who registered when: one account a peer in `intervalMs` (infinity: any number), and few attempts that fail. */
 export class Peers {
   readonly #clock: Clock;
   readonly #intervalMs: number;
@@ -283,7 +283,8 @@ export class Peers {
       throw new StanzaError("not-acceptable", { type: "wait", text: "Too many attempts; try again later" });
     }
     const before = peer.registeredAt;
-    if (before !== undefined && now - before < this.#intervalMs) {
+    const limited = Number.isFinite(this.#intervalMs);
+    if (limited && before !== undefined && now - before < this.#intervalMs) {
       throw new StanzaError("resource-constraint", {
         text: "An account was registered from your address a short time ago",
       });

@@ -1,6 +1,6 @@
 /** What happens to a stanza of one of our clients before it is routed: its `from`, its default `to`, its presence. */
 import type { MaybePromise } from "../hooks/effect.ts";
-import type { SessionEventName, SessionHandlers } from "../hooks/points.ts";
+import type { ClusterEventName, ClusterHandlers, SessionEventName, SessionHandlers } from "../hooks/points.ts";
 import type { Origin } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import { StanzaError, StreamError } from "../stanza/errors.ts";
@@ -100,13 +100,24 @@ export function runSessionEvent<Name extends SessionEventName>(
   name: Name,
   ...args: Parameters<SessionHandlers[Name]>
 ): MaybePromise<void> {
-  const handlers = host.registry.sessions[name] as ((...args: unknown[]) => MaybePromise<undefined>)[];
-  return runEventFrom(router, handlers, 0, args);
+  return runEventFrom(router, host.registry.sessions[name] as EventHandler[], 0, args);
 }
+
+/** Runs the handlers of an event of the cluster in order, each after the one before. */
+export function runClusterEvent<Name extends ClusterEventName>(
+  router: Router,
+  host: Host,
+  name: Name,
+  ...args: Parameters<ClusterHandlers[Name]>
+): MaybePromise<void> {
+  return runEventFrom(router, host.registry.clusterEvents[name] as EventHandler[], 0, args);
+}
+
+type EventHandler = (...args: unknown[]) => MaybePromise<undefined>;
 
 function runEventFrom(
   router: Router,
-  handlers: ((...args: unknown[]) => MaybePromise<undefined>)[],
+  handlers: readonly EventHandler[],
   from: number,
   args: unknown[],
 ): MaybePromise<void> {

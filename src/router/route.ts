@@ -7,13 +7,14 @@
  * other nodes: those only write what they are handed.
  */
 import type { MaybePromise } from "../hooks/effect.ts";
-import type { DomainHandler } from "../hooks/points.ts";
+import type { DomainHandler, SessionEnd } from "../hooks/points.ts";
 import type { Log } from "../observe/log.ts";
 import type { Origin, Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { SessionTable } from "../session/session-table.ts";
-import { StanzaError } from "../stanza/errors.ts";
+import { StanzaError, type StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
+import { ns } from "../stanza/ns.ts";
 import { errorOf, mayBounce } from "../stanza/reply.ts";
 import type { Stanza } from "../stanza/stanza.ts";
 import type { Host } from "./host.ts";
@@ -31,13 +32,24 @@ export interface RouterCounters {
 
 /** What the router knows of the cluster's other nodes. */
 export interface OtherNodes {
-  /** Whether any resource of the account (a bare JID's text) is bound on another node. */
-  has(account: string): boolean;
+  /** Whether any resource of the account is bound on another node. */
+  has(account: Jid): boolean;
   /** Resources of an account that are bound on other nodes. */
   of(account: Jid): readonly Resource[];
   find(jid: Jid): Resource | undefined;
+  /** A session of ours is in the session table from now on. */
+  opened(session: Session): void;
   /** Marks or priority of a session of ours have changed. */
   changed(session: Session): void;
+  /** A session of ours is in the session table no more. */
+  ended(session: Session): void;
+  /** Ends the session of a resource of another node; resolves when it is over, or its node gone. Never rejects. */
+  close(resource: Resource, error: StreamError, how: SessionEnd): Promise<void>;
+  /**
+   * Brings the session that can be resumed under this id here, from whichever node holds it; resolves to whether it came. Undefined when
+   * no other node has a session of the account. Never rejects.
+   */
+  fetch(resumeId: string, account: Jid): Promise<boolean> | undefined;
 }
 
 export class Router implements EffectTarget {
@@ -118,14 +130,14 @@ export class Router implements EffectTarget {
   /** All resources of an account, on this node and on others; the list must not be kept or changed. */
   resourcesOf(account: Jid): readonly Resource[] {
     const here = this.sessions.of(account.bare);
-    if (this.elsewhere === undefined || !this.elsewhere.has(account.bare)) return here;
+    if (this.elsewhere === undefined || !this.elsewhere.has(account)) return here;
     return here.length === 0 ? this.elsewhere.of(account) : [...here, ...this.elsewhere.of(account)];
   }
 
   /** Whether any resource of an account (a bare JID's text) has sent available presence, on any node. */
   isAvailable(account: Jid): boolean {
     for (const session of this.sessions.of(account.bare)) if (session.presence !== undefined) return true;
-    if (this.elsewhere?.has(account.bare) !== true) return false;
+    if (this.elsewhere?.has(account) !== true) return false;
     return this.elsewhere.of(account).some((resource) => resource.available);
   }
 
@@ -189,7 +201,7 @@ export class Router implements EffectTarget {
     if (stanza.type === "error") return this.dropped(stanza, "an error for no resource");
 
     const single = this.sessions.single(to.bare);
-    if (single?.presence !== undefined && single.priority >= 0 && this.elsewhere?.has(to.bare) !== true) {
+    if (single?.presence !== undefined && single.priority >= 0 && this.elsewhere?.has(account) !== true) {
       return this.#toResources(host, [single], stanza, account, origin);
     }
     const chosen = mostAvailable(this.resourcesOf(to), stanza.type === "headline");
@@ -205,10 +217,27 @@ export class Router implements EffectTarget {
     refuse(left);
   }
 
+  /**
+   * A stanza its resource never got (XEP-0198 section 5): it is dealt with as though the resource had not been there. `origin` waits for
+   * whatever makes it safe.
+   */
+  giveBack(stanza: Stanza, account: Jid, origin?: Origin): MaybePromise<void> {
+    const host = this.hosts.get(account.domain);
+    if (host === undefined || stanza.kind === "presence" || stanza.type === "error") return;
+    if (stanza.kind === "iq") {
+      return mayBounce(stanza) ? this.fail(stanza, new StanzaError("recipient-unavailable")) : undefined;
+    }
+    if (stanza.type === "groupchat" || stanza.type === "headline") return;
+    // A copy of another resource's message has its original elsewhere.
+    const carbon = stanza.has("sent", ns.carbons) || stanza.has("received", ns.carbons);
+    if (carbon && stanza.from?.full === account.full) return;
+    return this.redeliver(host, stanza, account, origin);
+  }
+
   /** Takes a message to the account's other resources, or to whoever stores it; the "incoming" stage has run already. */
-  redeliver(host: Host, stanza: Stanza, account: Jid): MaybePromise<void> {
+  redeliver(host: Host, stanza: Stanza, account: Jid, origin?: Origin): MaybePromise<void> {
     try {
-      const done = this.#messageToAccount(host, account, stanza, undefined);
+      const done = this.#messageToAccount(host, account, stanza, origin);
       if (done instanceof Promise) return done.catch((error: unknown) => this.fail(stanza, error));
     } catch (error) {
       return this.fail(stanza, error);

@@ -11,6 +11,8 @@ import type { NodeParts } from "./node-parts.ts";
 
 /** No page of ours takes a body. */
 const requestBytesMax = 64 * 1024;
+/** The stream itself tells a client that its stanza is too large; frames this many times larger are cut off unread. */
+const frameRoom = 2;
 /** The longest silence the runtime can watch for, in seconds. */
 const idleSecondsMax = 960;
 
@@ -48,7 +50,7 @@ export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer 
         ? undefined
         : {
             ...node.sockets,
-            messageBytesMax: Math.max(...sockets.map((handler) => handler.stanzaBytesMax)),
+            messageBytesMax: frameRoom * Math.max(...sockets.map((handler) => handler.stanzaBytesMax)),
             idleTimeoutSeconds: Number.isFinite(idleMs) ? Math.min(idleSecondsMax, Math.ceil(idleMs / 1000)) : 0,
             connectionsMax: listener.connectionsMax,
             upgrade: (request, info) => upgrade(node, environments, request, info),

@@ -111,6 +111,24 @@ export class Session implements Resource {
     else this.link?.send(stanza);
   }
 
+  /** The states of modules that move with a session to another node, by the names of their slots. */
+  describeSlots(): Record<string, unknown> {
+    const states: Record<string, unknown> = {};
+    for (const slot of movingSlots.values()) {
+      const state = slot.get(this);
+      if (state !== undefined) states[slot.name] = slot.moves!.pack(state);
+    }
+    return states;
+  }
+
+  /** What `describeSlots` told, perhaps by another version: what is not known here is left out. */
+  restoreSlots(states: Readonly<Record<string, unknown>>): void {
+    for (const [name, state] of Object.entries(states)) {
+      const slot = movingSlots.get(name);
+      slot?.set(this, slot.moves!.unpack(state));
+    }
+  }
+
   /** A module's own state for this session (see `SessionSlot`). */
   slot(index: number): unknown {
     return this.#slots?.[index];
@@ -127,16 +145,32 @@ export class Session implements Resource {
 
 let slotsGiven = 0;
 
+/** State that moves, as JSON can carry it. */
+export interface SlotCodec<State> {
+  pack(state: State): unknown;
+  unpack(packed: unknown): State;
+}
+
+/** For state that is JSON already. */
+export const asItIs: SlotCodec<never> = { pack: (state) => state, unpack: (packed) => packed as never };
+
+// biome-ignore lint/suspicious/noExplicitAny: slots of all types of state
+const movingSlots = new Map<string, SessionSlot<any>>();
+
 /**
- * A module's place for state about each session. State is plain data, so that it can move to another node with the
- * session; a session for which nothing was set costs nothing.
+ * A module's place for state about each session; a session for which nothing was set costs nothing. State with `moves`
+ * goes along when the session moves to another node; other state is lost then, so the module must be able to find it anew (event
+ * "arrived"), or part with it before (event "leaving").
  */
 export class SessionSlot<State> {
   readonly name: string;
+  readonly moves: SlotCodec<State> | undefined;
   readonly #index = slotsGiven++;
 
-  constructor(name: string) {
+  constructor(name: string, moves?: SlotCodec<State>) {
     this.name = name;
+    this.moves = moves;
+    if (moves !== undefined) movingSlots.set(name, this);
   }
 
   get(session: Session): State | undefined {

@@ -2,6 +2,7 @@
 import type { MaybePromise } from "../hooks/effect.ts";
 import { runSessionEvent } from "../router/from-client.ts";
 import type { Host } from "../router/host.ts";
+import { marks } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -97,11 +98,23 @@ export class ManagedStream implements ManagementEvents {
     account: Jid,
     attributes: readonly string[],
     announce: (text: string) => void,
+    /** Whether the session may still be on another node. */
+    fetch = true,
   ): MaybePromise<boolean> {
     const id = attribute(attributes, "previd") ?? "";
     const h = counter(attribute(attributes, "h"));
     const { resumptions } = stream.environment.keeper;
     const found = h === undefined ? undefined : resumptions.find(id, account.bare);
+    if (found === undefined && h !== undefined && fetch) {
+      const coming = stream.environment.router.elsewhere?.fetch(id, account);
+      if (coming !== undefined) {
+        stream.stopTimeout();
+        return coming.then(() => {
+          if (stream.isOpen) stream.startStateTimeout();
+          return ManagedStream.resume(stream, host, account, attributes, announce, false);
+        });
+      }
+    }
     if (found === undefined || found.session.link === stream) {
       const known = resumptions.handledOf(id, account.bare);
       announce(failed(h === undefined ? "bad-request" : "item-not-found", known));
@@ -129,6 +142,7 @@ export class ManagedStream implements ManagementEvents {
       stream.establish(session);
       for (const stanza of management.attach(managed)) stream.send(stanza);
       management.requestAfterResume();
+      session.mark(marks.detached, false);
       const done = runSessionEvent(stream.environment.router, host, "resumed", session);
       return done instanceof Promise ? done.then(() => true) : true;
     };

@@ -5,6 +5,16 @@ import type { Stanza } from "../stanza/stanza.ts";
 /** Counters wrap around at 2^32 (section 4). */
 const wrap = 2 ** 32;
 
+/** All of it as plain data, for a session that moves to another node. */
+export interface ManagementState {
+  readonly resumeId: string;
+  /** Stanzas of the client, all of them safe. */
+  readonly received: number;
+  readonly sent: number;
+  /** Sent and not acknowledged, oldest first. */
+  readonly unacknowledged: readonly Stanza[];
+}
+
 /** A stanza whose acknowledgement must wait until it is stored. */
 interface Hold {
   readonly sequence: number;
@@ -52,10 +62,31 @@ export class StreamManagement implements SessionOutlet {
   /** What waits for the client's acknowledgements, in the order of `upTo`, a number of stanzas sent. */
   #whenAcknowledged: { readonly upTo: number; run(): void }[] | undefined = undefined;
 
-  constructor(resumeId: string | undefined, limits: ManagementLimits, events: ManagementEvents) {
+  constructor(resumeId: string | undefined, limits: ManagementLimits, events: ManagementEvents | undefined) {
     this.resumeId = resumeId;
     this.#limits = limits;
     this.events = events;
+  }
+
+  /** What `describe` told, on the node the session has moved to; no stream carries it yet. */
+  static restore(state: ManagementState, limits: ManagementLimits): StreamManagement {
+    const management = new StreamManagement(state.resumeId, limits, undefined);
+    management.#received = state.received;
+    management.#processed = state.received;
+    management.#sent = state.sent;
+    management.#acknowledged = state.sent - state.unacknowledged.length;
+    management.#unacknowledged = [...state.unacknowledged];
+    return management;
+  }
+
+  /** Only when everything is settled, no stream carries the session, and it can be resumed. */
+  describe(): ManagementState {
+    return {
+      resumeId: this.resumeId!,
+      received: this.#received,
+      sent: this.#sent,
+      unacknowledged: this.#unacknowledged,
+    };
   }
 
   /** Stanzas of the client that are safe: our `h`. */

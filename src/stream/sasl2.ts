@@ -93,9 +93,10 @@ async function succeeded(stream: C2sStream, state: Exchanging, account: Jid, suc
   let resumeFailed = "";
   if (request.resume !== undefined && host.moduleOptions("mod_stream_management") !== undefined) {
     const attributes = [...request.resume.attributes].flat() as string[];
-    const found = stream.environment.keeper.resumptions.find(request.resume.attr("previd") ?? "", account.bare);
+    const id = request.resume.attr("previd") ?? "";
+    const { resumptions } = stream.environment.keeper;
     const resumed = await ManagedStream.resume(stream, host, account, attributes, (text) => {
-      if (text.startsWith("<resumed")) announce(found?.session.jid ?? account, text);
+      if (text.startsWith("<resumed")) announce(resumptions.find(id, account.bare)?.session.jid ?? account, text);
       else resumeFailed = text;
     });
     if (resumed) {

@@ -4,11 +4,12 @@ import type { SessionEnd } from "../hooks/points.ts";
 import { becomeUnavailable, runSessionEvent } from "../router/from-client.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
+import { marks, type Resource } from "../session/resource.ts";
 import { Session, type SessionLink } from "../session/session.ts";
-import { StanzaError, StreamError } from "../stanza/errors.ts";
+import { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
-import { delayElement, mayBounce } from "../stanza/reply.ts";
+import { delayElement } from "../stanza/reply.ts";
 import { Stanza } from "../stanza/stanza.ts";
 import type { Clock } from "../util/clock.ts";
 import { ownText } from "../xml/scanner.ts";
@@ -43,13 +44,13 @@ export class SessionKeeper {
    * wins), and so is the oldest when the account has too many.
    */
   bind(host: Host, jid: Jid, link: SessionLink): MaybePromise<Session> {
-    const replaced: Session[] = [];
-    const same = this.#router.sessions.find(jid);
+    const replaced: Resource[] = [];
+    const same = this.#router.resourceAt(jid);
     if (same !== undefined) replaced.push(same);
     else {
-      const all = this.#router.sessions.of(jid.bare);
+      const all = this.#router.resourcesOf(jid);
       if (all.length >= this.#limits.sessionsPerAccountMax(jid.toBare())) {
-        replaced.push(all.reduce((oldest, session) => (session.serial < oldest.serial ? session : oldest)));
+        replaced.push(all.reduce((oldest, resource) => (resource.startedAt < oldest.startedAt ? resource : oldest)));
       }
     }
     const session = new Session(++this.#serial, jid, host, link, this.#clock.now());
@@ -59,27 +60,32 @@ export class SessionKeeper {
 
   #open(host: Host, session: Session): MaybePromise<Session> {
     this.#router.sessions.add(session);
+    this.#router.elsewhere?.opened(session);
     const opened = runSessionEvent(this.#router, host, "opened", session);
     return opened instanceof Promise ? opened.then(() => session) : session;
   }
 
   /** Closes a session for a newer one at its full JID. */
-  async replace(session: Session): Promise<void> {
-    session.link?.close(new StreamError("conflict", "Replaced by a new connection"));
-    await this.end(session, "replaced");
+  replace(resource: Resource): Promise<void> {
+    return this.close(resource, new StreamError("conflict", "Replaced by a new connection"), "replaced");
   }
 
-  /** Closes a session with an error its client is told; ends it also where no stream carries it. */
-  async close(session: Session, error: StreamError, how: SessionEnd): Promise<void> {
-    session.link?.close(error);
-    await this.end(session, how);
+  /** Closes a session, on whichever node, with an error its client is told; ends it also where no stream carries it. */
+  async close(resource: Resource, error: StreamError, how: SessionEnd): Promise<void> {
+    if (!(resource instanceof Session)) return this.#router.elsewhere?.close(resource, error, how);
+    // The session is over before its stream is, so that it ends for this reason.
+    const { link } = resource;
+    const ended = this.end(resource, how);
+    link?.close(error);
+    await ended;
   }
 
   /** The session is over: contacts learn it, modules forget it, what the client never got finds another way. */
   end(session: Session, how: SessionEnd): MaybePromise<void> {
     if (!this.#router.sessions.remove(session)) return;
+    this.#router.elsewhere?.ended(session);
     session.link = undefined;
-    const management = session.outlet instanceof StreamManagement ? session.outlet : undefined;
+    const management = managementOf(session);
     if (management?.resumeId !== undefined) this.resumptions.remove(management.resumeId);
     return this.#wind(session, how, management?.unacknowledged ?? []);
   }
@@ -88,36 +94,25 @@ export class SessionKeeper {
     const host = session.host as Host;
     await becomeUnavailable(this.#router, host, session);
     await runSessionEvent(this.#router, host, "ended", session, how);
-    for (const stanza of unacknowledged) await this.#redeliver(host, session, stanza);
+    for (const stanza of unacknowledged) await this.#giveBack(session, stanza);
   }
 
-  /** XEP-0198 section 5: what was never acknowledged is dealt with as though the resource had not been there. */
-  async #redeliver(host: Host, session: Session, stanza: Stanza): Promise<void> {
-    if (stanza.kind === "presence" || stanza.type === "error") return;
-    if (stanza.kind === "iq") {
-      if (mayBounce(stanza)) await this.#router.fail(stanza, new StanzaError("recipient-unavailable"));
-      return;
-    }
-    // A copy of another resource's message has its original elsewhere.
-    if (
-      stanza.from?.full === session.account.full &&
-      (stanza.has("sent", ns.carbons) || stanza.has("received", ns.carbons))
-    )
-      return;
-    if (stanza.type === "groupchat" || stanza.type === "headline") return;
-    const delayed = stanza.has("delay", ns.delay)
-      ? stanza
-      : stanza.withChild("delay", ns.delay, delayElement(host.domain, this.#clock.now()));
-    await this.#router.redeliver(host, delayed, session.account);
+  /** Messages that were written long ago say so when they find another way. */
+  async #giveBack(session: Session, stanza: Stanza): Promise<void> {
+    const { domain } = session.host;
+    const plain = stanza.kind !== "message" || stanza.has("delay", ns.delay);
+    const delayed = plain ? stanza : stanza.withChild("delay", ns.delay, delayElement(domain, this.#clock.now()));
+    await this.#router.giveBack(delayed, session.account);
   }
 
   /**
    * The stream of a session is gone. With stream management the session waits to be resumed, otherwise it ends.
    */
   lost(session: Session, waitMs: number): MaybePromise<void> {
-    const management = session.outlet instanceof StreamManagement ? session.outlet : undefined;
+    const management = managementOf(session);
     if (management?.resumeId === undefined) return this.end(session, "lost");
     session.link = undefined;
+    session.mark(marks.detached, true);
     management.detach(ownStanza);
     this.resumptions.waitFor(management.resumeId, waitMs);
     return runSessionEvent(this.#router, session.host as Host, "detached", session);
@@ -125,14 +120,19 @@ export class SessionKeeper {
 
   /** Ends every session of an account with this error, such as when the account is removed. */
   async closeAll(account: Jid, error: StreamError, how: SessionEnd): Promise<number> {
-    const sessions = [...this.#router.sessions.of(account.bare)];
-    for (const session of sessions) await this.close(session, error, how);
-    return sessions.length;
+    const resources = [...this.#router.resourcesOf(account)];
+    for (const resource of resources) await this.close(resource, error, how);
+    return resources.length;
   }
 
   stop(): void {
     this.resumptions.stop();
   }
+}
+
+/** XEP-0198's state of a session; undefined while its client has not enabled it. */
+export function managementOf(session: Session): StreamManagement | undefined {
+  return session.outlet instanceof StreamManagement ? session.outlet : undefined;
 }
 
 /** A copy that keeps no chunk of the network alive. */

@@ -69,5 +69,6 @@ function featuresOfModules(host: Host): string {
   for (const { definition, options } of host.installed) {
     features += definition.streamFeatures?.(options as never)?.text ?? "";
   }
+  for (const element of host.registry.streamFeatures) features += element()?.text ?? "";
   return features;
 }

@@ -9,6 +9,8 @@ const sasl = "urn:ietf:params:xml:ns:xmpp-sasl";
 const streams = "urn:ietf:params:xml:ns:xmpp-streams";
 const framing = "urn:ietf:params:xml:ns:xmpp-framing";
 const maxStanzaSize = 65_536;
+/** The default. */
+const webSocketStanzaSize = 262_144;
 const writeQueueBytesMax = 262_144;
 
 let server: TestServer;
@@ -183,8 +185,10 @@ describe("wrong passwords", () => {
   });
 });
 
+/** Numbers the resources. */
+let session = 0;
+
 describe("after login", () => {
-  let session = 0;
   const login = () => RawClient.login(tcp(), "alice", `bad${++session}`);
 
   const elements: [string, string | Uint8Array, string][] = [
@@ -275,22 +279,81 @@ describe("after login", () => {
 });
 
 describe("over WebSocket", () => {
-  async function websocket(frames: readonly (string | Uint8Array)[]): Promise<string> {
-    const socket = new WebSocket(`ws://127.0.0.1:${server.httpPort}/ws-xmpp`, ["xmpp"]);
-    let text = "";
-    await new Promise<void>((resolve) => {
-      socket.addEventListener("open", () => {
-        for (const frame of frames) socket.send(frame);
-      });
-      socket.addEventListener("message", ({ data }) => {
-        text += data;
-      });
-      socket.addEventListener("close", () => resolve());
-    });
-    return text;
-  }
   const open = `<open xmlns='${framing}' to='localhost' version='1.0'/>`;
-  const cases: [string, (string | Uint8Array)[], string][] = [
+
+  class Frames {
+    readonly #socket = new WebSocket(`ws://127.0.0.1:${server.httpPort}/ws-xmpp`, ["xmpp"]);
+    #text = "";
+    #over = false;
+    #look = () => {};
+
+    constructor() {
+      this.#socket.addEventListener("message", ({ data }) => {
+        this.#text += data;
+        this.#look();
+      });
+      this.#socket.addEventListener("close", () => {
+        this.#over = true;
+        this.#look();
+      });
+    }
+
+    async opened(): Promise<this> {
+      await new Promise((ready) => this.#socket.addEventListener("open", ready));
+      return this;
+    }
+
+    /** A session of alice. */
+    async loggedIn(resource: string): Promise<this> {
+      await this.opened();
+      const bind = `<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>${resource}</resource></bind>`;
+      for (const [frame, answer] of [
+        [open, "</stream:features>"],
+        [plain("alice", "secret"), "<success"],
+        [open, "</stream:features>"],
+        [`<iq xmlns='jabber:client' type='set' id='bind'>${bind}</iq>`, "</iq>"],
+      ] as const) {
+        this.send(frame);
+        await this.until(answer);
+      }
+      return this;
+    }
+
+    send(frame: string | Uint8Array<ArrayBuffer>): void {
+      this.#socket.send(frame);
+    }
+
+    /** What came up to this; a connection that ends before that is a failure. */
+    async until(part: string): Promise<string> {
+      await this.#when(() => this.#text.includes(part) || this.#over);
+      if (!this.#text.includes(part)) throw new Error(`'${part}' never came, but: ${this.#text}`);
+      const taken = this.#text;
+      this.#text = "";
+      return taken;
+    }
+
+    async end(): Promise<string> {
+      await this.#when(() => this.#over);
+      return this.#text;
+    }
+
+    #when(condition: () => boolean): Promise<void> {
+      return new Promise((resolve) => {
+        this.#look = () => {
+          if (condition()) resolve();
+        };
+        this.#look();
+      });
+    }
+  }
+
+  async function endsFrames(frames: Frames, condition: string): Promise<void> {
+    const text = await frames.end();
+    expect(text).toContain(`<${condition} xmlns='${streams}'/>`);
+    expect(text).toEndWith(`<close xmlns='${framing}'/>`);
+  }
+
+  const before: [string, string[], string][] = [
     ["malformed XML", [open, "<auth></oops>"], "not-well-formed"],
     ["half an element in a frame", [open, "<message>"], "not-well-formed"],
     ["two elements in a frame", [open, "<message/><message/>"], "not-well-formed"],
@@ -304,10 +367,67 @@ describe("over WebSocket", () => {
     ],
     ["a comment", [open, "<!-- x --><a/>"], "restricted-xml"],
   ];
-  test.each(cases)("%s", async (_name, frames, condition) => {
-    const text = await websocket(frames);
-    expect(text).toMatch(new RegExp(`<(${condition}) xmlns='${streams}'/>`));
-    expect(text).toEndWith(`<close xmlns='${framing}'/>`);
+  test.each(before)("%s", async (_name, frames, condition) => {
+    const socket = await new Frames().opened();
+    for (const frame of frames) socket.send(frame);
+    await endsFrames(socket, condition);
+  });
+
+  const message = (inside: string, attributes = "to='bob@localhost'") =>
+    `<message xmlns='jabber:client' ${attributes}>${inside}</message>`;
+  const after: [string, string, string][] = [
+    ["malformed XML", "<message xmlns='jabber:client'></iq>", "not-well-formed"],
+    ["half a stanza", "<message xmlns='jabber:client' to='bob@localhost'><body>x", "not-well-formed"],
+    ["two stanzas in a frame", `${message("<body>1</body>")}${message("<body>2</body>")}`, "not-well-formed"],
+    ["an empty frame", "", "not-well-formed"],
+    ["no element at all", "hello", "not-well-formed"],
+    ["too large a stanza", message(`<body>${"x".repeat(webSocketStanzaSize)}</body>`), "policy-violation"],
+    ["deep nesting", message(nested(1_000)), "policy-violation"],
+    [
+      "1,000 attributes",
+      message("", Array.from({ length: 1_000 }, (_, at) => `a${at}=''`).join(" ")),
+      "policy-violation",
+    ],
+    ["a comment within a stanza", message("<body><!-- x --></body>"), "restricted-xml"],
+    ["a document type", "<!DOCTYPE x>", "restricted-xml"],
+    ["an entity of its own", message("<body>&lol;</body>"), "restricted-xml"],
+    ["a character that XML forbids", message("<body>\u0007</body>"), "not-well-formed"],
+    ["another's address", message("<body>x</body>", "from='bob@localhost/witness' to='bob@localhost'"), "invalid-from"],
+    ["an unknown stanza", "<post xmlns='jabber:client' to='bob@localhost'/>", "unsupported-stanza-type"],
+    ["logging in again", plain("alice", "secret"), "policy-violation"],
+    ["the header of the other framing", header(), "not-well-formed"],
+  ];
+  test.each(after)("after login: %s", async (_name, frame, condition) => {
+    const socket = await new Frames().loggedIn(`web${++session}`);
+    socket.send(frame);
+    await endsFrames(socket, condition);
+  });
+
+  test("after login: a frame far beyond any stanza ends the connection", async () => {
+    const socket = await new Frames().loggedIn("huge");
+    socket.send(message(`<body>${"x".repeat(3 * webSocketStanzaSize)}</body>`));
+    expect(await socket.end()).not.toContain("<message");
+  });
+
+  test("after login: a binary frame ends the connection", async () => {
+    const socket = await new Frames().loggedIn("binary");
+    socket.send(new TextEncoder().encode(message("<body>x</body>")));
+    expect(await socket.end()).not.toContain("<message");
+  });
+
+  test("after login: a request that is none is answered, and the session goes on", async () => {
+    const socket = await new Frames().loggedIn("odd");
+    socket.send("<iq xmlns='jabber:client' type='oops' id='odd' to='localhost'/>");
+    expect(await socket.until("</iq>")).toContain("<bad-request");
+    socket.send("<iq xmlns='jabber:client' type='get' id='on' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    await socket.until("id='on'");
+    socket.send(`<close xmlns='${framing}'/>`);
+    await socket.end();
+  });
+
+  test("the others notice nothing, and nothing forged arrived", async () => {
+    bob.write("<iq type='get' id='web' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>");
+    expect(await bob.until("id='web'")).not.toContain("<message");
   });
 });
 

@@ -18,6 +18,7 @@ beforeAll(async () => {
   const modules = catalogue.filter(({ name }) => name !== "mod_extdisco").map(({ name }) => `[modules.${name}]`);
   server = await startServer({ modules: modules.join("\n"), general: 'registration_timeout = "infinity"' });
   const names = ["alice", "bob", "carol", "dora", "erik", "fred", "gina", "newcomer"];
+  names.push("hugo", "ida", "jane", "kurt", "lisa", "mona", "nick");
   await Promise.all(names.map((name) => server.register(name)));
 });
 afterAll(async () => {
@@ -115,12 +116,69 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
     ]);
   });
 
+  test("privacy lists: edited, pushed, active, default, in the way of each other", async () => {
+    expect(await findings("privacy")).toEqual([
+      { at_first: { lists: [], active: "", default: "" } },
+      { pushed: ["quiet"] },
+      {
+        items: [
+          ["jid", "ida@localhost", "deny", "1", true],
+          ["", "", "allow", "2", false],
+        ],
+      },
+      { chosen: { lists: ["quiet"], active: "quiet", default: "" } },
+      { active: "service-unavailable" },
+      { phone: "has no active list" },
+      { default: "service-unavailable" },
+      { unknown: "item-not-found" },
+      { in_use: "conflict" },
+      { needed_by_desk: "conflict" },
+      { unwanted: [] },
+    ]);
+  });
+
+  test("entity capabilities: the server's hash is right, and a client is asked once what its own means", async () => {
+    expect(await findings("caps")).toEqual([
+      { server: ["http://jabber.org/protocol/caps", "urn:xmpp:caps", "urn:xmpp:carbons:2"] },
+      { first: [true] },
+      { same_again: [] },
+      { relayed: true },
+    ]);
+  });
+
+  test("stanza ids: one of the account's own, none forged", async () => {
+    const honest = { by: ["lisa@localhost"], forged: false };
+    expect(await findings("stanza_ids")).toEqual([
+      { ...honest, origin: "origin one" },
+      { ...honest, origin: "origin two" },
+      { sorted: true, different: 2 },
+    ]);
+  });
+
+  test("last activity of a user, for those who may see his presence", async () => {
+    expect(await findings("last")).toEqual([
+      { stranger: "forbidden", nobody: "forbidden" },
+      { here: [true, null] },
+      { resource: [true, "Thinking"] },
+      { gone: [true, "Gone fishing"] },
+    ]);
+  });
+
   test("a broken connection is resumed", async () => {
     expect(await findings("resume")).toEqual([{ enabled: true }, { again: "resumed" }, { received: "missed" }]);
   });
 
   test("carbons", async () => {
     expect(await findings("carbons")).toEqual([{ sent: "from desk" }, { received: "to desk" }]);
+  });
+
+  test("registration before login, over STARTTLS and direct TLS", async () => {
+    const asks = ["password", "username"];
+    expect(await findings("registration")).toEqual([
+      { name: "starttls", outcome: "session", asks, made: true },
+      { name: "tls", outcome: "session", asks, made: true },
+      { name: "taken", outcome: "disconnected", asks, made: "conflict" },
+    ]);
   });
 
   test("change of the password, removal of the account", async () => {

@@ -1,5 +1,6 @@
 /** The started server through stanza (StanzaJS) over WebSocket. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHmac } from "node:crypto";
 import { createClient } from "stanza";
 import { startServer, type TestServer } from "../support/server.ts";
 
@@ -8,10 +9,26 @@ type Any = any;
 
 const waitMs = 10_000;
 
+/** XEP-0215: a service for everybody, and one whose credentials are made for each user. */
+const extra = `
+[[modules.mod_extdisco.service]]
+type = "stun"
+host = "192.0.2.1"
+port = 3478
+transport = "udp"
+[[modules.mod_extdisco.service]]
+type = "turn"
+host = "turn.example.org"
+port = 3479
+transport = "tcp"
+secret = "shared with the relay"
+ttl = 600
+`;
+
 let server: TestServer;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startServer({ extra });
   for (const name of ["alice", "bob"]) await server.register(name);
 });
 afterAll(async () => {
@@ -140,6 +157,23 @@ describe("questions", () => {
     expect((await alice.getRoster()).items).toHaveLength(1);
     await alice.removeRosterItem("carol@localhost");
     expect((await alice.getRoster()).items).toHaveLength(0);
+  });
+
+  test("services outside of XMPP, with credentials for a while", async () => {
+    const { services } = await alice.getServices("localhost");
+    expect(services).toHaveLength(2);
+    expect(services[0]).toMatchObject({ type: "stun", host: "192.0.2.1", port: 3478, transport: "udp" });
+    const relay = services[1];
+    expect(relay).toMatchObject({ type: "turn", host: "turn.example.org", port: 3479, transport: "tcp" });
+    expect(relay.username).toEndWith(":alice@localhost");
+    const password = createHmac("sha1", "shared with the relay").update(relay.username).digest("base64");
+    expect(relay.password).toBe(password);
+    expect((relay.expires.getTime() - Date.now()) / 1_000).toBeWithin(500, 601);
+    expect((await alice.getServices("localhost", "stun")).services).toHaveLength(1);
+    const credentials = await alice.getServiceCredentials("localhost", "turn.example.org", "turn");
+    expect(credentials.services?.[0] ?? credentials).toMatchObject({ host: "turn.example.org", type: "turn" });
+    const unknown = await alice.getServiceCredentials("localhost", "turn.example.org", "ftp").catch((e: Any) => e);
+    expect(unknown.error.condition).toBe("item-not-found");
   });
 
   test("what nobody knows is service-unavailable", async () => {

@@ -1,10 +1,8 @@
 /** The started server through @xmpp/client: transports, logging in, messages, rosters, resumption, and what must fail. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { client, xml } from "@xmpp/client";
+import { xml } from "@xmpp/client";
 import { startServer, type TestServer } from "../support/server.ts";
-
-// The server's certificate is its own.
-process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+import { XmppJs } from "../support/xmpp-js.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: the library brings no types
 type Any = any;
@@ -19,91 +17,14 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A connected client that keeps what it receives. */
-class Client {
-  readonly xmpp: Any;
-  readonly #inbox: Any[] = [];
-  readonly #waiting: { fits: (stanza: Any) => boolean; take: (stanza: Any) => void }[] = [];
-
-  constructor(options: Record<string, unknown>) {
-    this.xmpp = client({ domain: "localhost", ...options } as Any);
-    this.xmpp.reconnect.stop();
-    this.xmpp.on("error", () => {});
-    this.xmpp.on("stanza", (stanza: Any) => {
-      const at = this.#waiting.findIndex((waiting) => waiting.fits(stanza));
-      if (at >= 0) this.#waiting.splice(at, 1)[0]!.take(stanza);
-      else this.#inbox.push(stanza);
-    });
-  }
-
-  async start(): Promise<this> {
-    await this.xmpp.start();
-    return this;
-  }
-
-  send(stanza: Any): Promise<void> {
-    return this.xmpp.send(stanza);
-  }
-
-  request(stanza: Any): Promise<Any> {
-    return this.xmpp.iqCaller.request(stanza, 5_000);
-  }
-
-  /** The first stanza that fits, received already or to come. */
-  receives(what: string, fits: (stanza: Any) => boolean): Promise<Any> {
-    const at = this.#inbox.findIndex(fits);
-    if (at >= 0) return Promise.resolve(this.#inbox.splice(at, 1)[0]);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new Error(`${what} did not arrive; there are: ${this.#inbox.join("\n")}`)),
-        5_000,
-      );
-      this.#waiting.push({
-        fits,
-        take: (stanza) => {
-          clearTimeout(timer);
-          resolve(stanza);
-        },
-      });
-    });
-  }
-
-  message(body: string): Promise<Any> {
-    return this.receives(
-      `the message '${body}'`,
-      (stanza) => stanza.is("message") && stanza.getChildText("body") === body,
-    );
-  }
-
-  /** Everything the server had to say before now has arrived when this resolves. */
-  async caughtUp(): Promise<void> {
-    await this.request(
-      xml("iq", { type: "get", to: "localhost" }, xml("query", "http://jabber.org/protocol/disco#info")),
-    );
-  }
-
-  received(fits: (stanza: Any) => boolean): boolean {
-    return this.#inbox.some(fits);
-  }
-
-  /** The full address; SASL2's binding adds something of the server's to the resource asked for. */
-  get jid(): string {
-    return String(this.xmpp.jid);
-  }
-
-  stop(): Promise<void> {
-    return this.xmpp.stop();
-  }
-}
-
 const direct = () => `xmpps://127.0.0.1:${server.tlsPort}`;
 const startTls = () => `xmpp://127.0.0.1:${server.c2sPort}`;
 
-function connect(username: string, resource: string, more: Record<string, unknown> = {}): Promise<Client> {
-  return new Client({ service: direct(), username, password: "secret", resource, ...more }).start();
+function connect(username: string, resource: string, more: Record<string, unknown> = {}): Promise<XmppJs> {
+  return new XmppJs({ service: direct(), username, password: "secret", resource, ...more }).start();
 }
 
-async function online(username: string, resource: string): Promise<Client> {
+async function online(username: string, resource: string): Promise<XmppJs> {
   const connected = await connect(username, resource);
   await connected.send(xml("presence"));
   await connected.receives("own presence", (stanza) => stanza.is("presence") && stanza.attrs.from === connected.jid);
@@ -137,13 +58,13 @@ describe("logging in", () => {
   });
 
   test("a wrong password is not-authorized", async () => {
-    const wrong = new Client({ service: direct(), username: "alice", password: "guess", resource: "x" });
+    const wrong = new XmppJs({ service: direct(), username: "alice", password: "guess", resource: "x" });
     await expect(wrong.start()).rejects.toThrow("not-authorized");
     await wrong.stop();
   });
 
   test("an account that does not exist gets the same answer", async () => {
-    const nobody = new Client({ service: direct(), username: "nobody", password: "guess", resource: "x" });
+    const nobody = new XmppJs({ service: direct(), username: "nobody", password: "guess", resource: "x" });
     await expect(nobody.start()).rejects.toThrow("not-authorized");
     await nobody.stop();
   });
@@ -242,6 +163,75 @@ describe("rosters and presence", () => {
   });
 });
 
+describe("entity capabilities 2.0", () => {
+  /** The first example of XEP-0390, section 4.2, and its hash. */
+  const hash = "kzBZbkqJ3ADrj7v08reD1qcWUwNGHaidNUgD7nHpiw8=";
+  const features = [
+    "http://jabber.org/protocol/si",
+    "http://jabber.org/protocol/bytestreams",
+    "http://jabber.org/protocol/chatstates",
+    "http://jabber.org/protocol/disco#info",
+    "http://jabber.org/protocol/disco#items",
+    "urn:xmpp:ping",
+    "jabber:iq:time",
+    "jabber:iq:privacy",
+    "jabber:iq:version",
+    "http://jabber.org/protocol/rosterx",
+    "urn:xmpp:time",
+    "jabber:x:oob",
+    "http://jabber.org/protocol/ibb",
+    "http://jabber.org/protocol/si/profile/file-transfer",
+    "urn:xmpp:receipts",
+    "jabber:iq:roster",
+    "jabber:iq:last",
+  ];
+
+  /** Sends presence with the hash; the nodes that the server asks for until it has dealt with it. */
+  async function asked(client: XmppJs): Promise<string[]> {
+    const nodes: string[] = [];
+    const info = "http://jabber.org/protocol/disco#info";
+    client.xmpp.iqCallee.get(info, "query", ({ element }: Any) => {
+      nodes.push(element.attrs.node);
+      return xml(
+        "query",
+        { xmlns: info, node: element.attrs.node },
+        xml("identity", { category: "client", type: "mobile", name: "BombusMod" }),
+        ...features.map((name) => xml("feature", { var: name })),
+      );
+    });
+    const sum = xml("hash", { xmlns: "urn:xmpp:hashes:2", algo: "sha-256" }, hash);
+    await client.send(xml("presence", {}, xml("c", "urn:xmpp:caps", sum)));
+    for (let again = 0; again < 2; again++) await client.caughtUp();
+    return nodes;
+  }
+
+  test("a client is asked once for all what its hash means", async () => {
+    const [phone, laptop] = [await connect("alice", "phone"), await connect("bob", "laptop")];
+    expect(await asked(phone)).toEqual([`urn:xmpp:caps#sha-256.${hash}`]);
+    expect(await asked(laptop)).toEqual([]);
+    await Promise.all([phone.stop(), laptop.stop()]);
+  });
+
+  test("the server says in the stream features what its own hash is, and at that node what it means", async () => {
+    const announced = new Promise<Any>((resolve) => {
+      const own = new XmppJs({ service: direct(), username: "alice", password: "secret", resource: "caps" });
+      own.xmpp.on("element", (element: Any) => {
+        const caps = element.is("features") ? element.getChild("c", "urn:xmpp:caps") : undefined;
+        if (caps !== undefined) resolve({ own, sum: caps.getChild("hash") });
+      });
+      own.start();
+    });
+    const { own, sum } = await announced;
+    expect(sum.attrs.algo).toBe("sha-256");
+    const node = `urn:xmpp:caps#sha-256.${sum.text()}`;
+    const query = xml("query", { xmlns: "http://jabber.org/protocol/disco#info", node });
+    const answer = (await own.request(xml("iq", { type: "get", to: "localhost" }, query))).getChild("query");
+    expect(answer.attrs.node).toBe(node);
+    expect(answer.getChildren("feature").map((feature: Any) => feature.attrs.var)).toContain("urn:xmpp:carbons:2");
+    await own.stop();
+  });
+});
+
 describe("stream management", () => {
   test("a client whose connection broke goes on where it was, and misses nothing", async () => {
     const [alice, bob] = [await online("alice", "mobile"), await online("bob", "b")];
@@ -267,7 +257,7 @@ test("kill -9 loses no message that was acknowledged", async () => {
   });
   await own.register("ann");
   await own.register("ben");
-  const ann = await new Client({
+  const ann = await new XmppJs({
     service: `xmpps://127.0.0.1:${own.tlsPort}`,
     username: "ann",
     password: "secret",
@@ -293,7 +283,7 @@ test("kill -9 loses no message that was acknowledged", async () => {
   await own.kill("SIGKILL");
   ann.xmpp.stop().catch(() => {});
   await own.restart();
-  const ben = await new Client({
+  const ben = await new XmppJs({
     service: `xmpps://127.0.0.1:${own.tlsPort}`,
     username: "ben",
     password: "secret",

@@ -14,6 +14,8 @@ export interface TestServer {
   readonly c2sPort: number;
   readonly tlsPort: number;
   readonly httpPort: number;
+  /** Of `https`; 0 without it. */
+  readonly httpsPort: number;
   readonly dataDir: string;
   readonly pid: number;
   /** What the server has logged so far, a JSON object a line. */
@@ -42,6 +44,8 @@ export interface TestServerPlan {
   readonly general?: string;
   /** Lines inside each `[[listen.c2s]]`. */
   readonly c2s?: string;
+  /** Opens a WebSocket over TLS too. */
+  readonly https?: boolean;
 }
 
 /** Everything there is, but registration by strangers. */
@@ -49,6 +53,15 @@ const allModules = catalogue
   .filter(({ name }) => name !== "mod_register" && name !== "mod_extdisco")
   .map(({ name }) => `[modules.${name}]`)
   .join("\n");
+
+const httpsText = `
+[[listen.http]]
+port = 0
+ip_address = "127.0.0.1"
+[listen.http.tls]
+[[listen.http.handlers.mongoose_websocket_handler]]
+path = "/ws-xmpp"
+`;
 
 export function configText(plan: TestServerPlan): string {
   const { hosts = ["localhost"] } = plan;
@@ -82,6 +95,7 @@ path = "/.well-known"
 path = "/health"
 [[listen.http.handlers.mongoose_prometheus_handler]]
 path = "/metrics"
+${plan.https === true ? httpsText : ""}
 [auth]
 scram_iterations = 4096
 [outgoing_pools.rdbms.default.connection]
@@ -95,7 +109,7 @@ export async function startServer(plan: TestServerPlan = {}): Promise<TestServer
   const dataDir = mkdtempSync(join(tmpdir(), "meerkat-e2e-"));
   const config = join(dataDir, "meerkat.toml");
   writeFileSync(config, configText(plan));
-  const server = new ServerProcess(dataDir, config);
+  const server = new ServerProcess(dataDir, config, plan.https === true ? 4 : 3);
   try {
     await server.restart();
   } catch (error) {
@@ -109,15 +123,18 @@ class ServerProcess implements TestServer {
   c2sPort = 0;
   tlsPort = 0;
   httpPort = 0;
+  httpsPort = 0;
   readonly dataDir: string;
   readonly log: string[] = [];
   readonly #config: string;
+  readonly #listeners: number;
   #child: ChildProcess | undefined;
   #gone: Promise<void> = Promise.resolve();
 
-  constructor(dataDir: string, config: string) {
+  constructor(dataDir: string, config: string, listeners: number) {
     this.dataDir = dataDir;
     this.#config = config;
+    this.#listeners = listeners;
   }
 
   get pid(): number {
@@ -152,8 +169,9 @@ class ServerProcess implements TestServer {
         const port = Number(found[1]);
         if (found[2] === "c2s") this.c2sPort = port;
         else if (found[2] === "c2s-tls") this.tlsPort = port;
-        else this.httpPort = port;
-        if (++open < 3) return;
+        else if (open < 3) this.httpPort = port;
+        else this.httpsPort = port;
+        if (++open < this.#listeners) return;
         clearTimeout(timer);
         ready();
       });

@@ -1,6 +1,6 @@
 /** Finds out what clients can do: from the cache by the hash they advertise, else by asking one of them. */
 import type { Log } from "../../observe/log.ts";
-import { type Session, SessionSlot } from "../../session/session.ts";
+import { asItIs, type Session, SessionSlot } from "../../session/session.ts";
 import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -20,7 +20,7 @@ interface Known {
   readonly settled: boolean;
 }
 
-const known = new SessionSlot<Known>("caps");
+const known = new SessionSlot<Known>("caps", asItIs);
 
 export interface LearnerParts {
   readonly cache: CapsCache;

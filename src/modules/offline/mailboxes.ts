@@ -354,6 +354,20 @@ export class Mailboxes implements OfflineService {
     return undefined;
   }
 
+  /** The session moves to another node: what waits behind its backlog joins what the client has not acknowledged. */
+  leaving(session: Session): void {
+    const state = reader.get(session);
+    reader.set(session, undefined);
+    const held = state?.held ?? [];
+    if (state !== undefined) state.held = undefined;
+    for (const stanza of held) session.write(stanza);
+  }
+
+  /** It has moved, and with it what it was given: the other node sees to it that the client gets that. */
+  left(session: Session): void {
+    for (const handout of handouts.get(session) ?? []) this.#settle(session, handout);
+  }
+
   /** Finds other resources for messages that no session took after all, or keeps them. */
   async #placeAll(account: Jid, stanzas: readonly Stanza[]): Promise<undefined> {
     for (const stanza of stanzas) {

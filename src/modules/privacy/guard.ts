@@ -6,7 +6,7 @@ import type { InstalledModule, ModuleContext } from "../../hooks/define-module.t
 import { deliverTo, drop, type Effect, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
 import type { Registrar, RosterEntry } from "../../hooks/points.ts";
 import { marks } from "../../session/resource.ts";
-import { Session, SessionSlot } from "../../session/session.ts";
+import { asItIs, Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -38,7 +38,7 @@ export type PrivacyHouse = Pick<
 >;
 
 /** Per session: the name of its active list. */
-const activeName = new SessionSlot<string>("privacy");
+const activeName = new SessionSlot<string>("privacy", asItIs);
 
 interface Remembered {
   readonly state: PrivacyState;
@@ -99,6 +99,14 @@ export class Guard {
     on.answer("blocked", (account, session, stanza, direction) => this.#isBlocked(account, session, stanza, direction));
     on.session("opened", (session) => this.#opened(session));
     on.session("ended", (session) => {
+      this.#ended(session);
+      return undefined;
+    });
+    on.session("arrived", (session) => {
+      if (activeName.get(session) !== undefined) this.#activeSessions++;
+      return this.#opened(session);
+    });
+    on.session("left", (session) => {
       this.#ended(session);
       return undefined;
     });

@@ -1,4 +1,4 @@
-"""XEP-0077 within a session: the password is changed, the account removed. Before a session slixmpp sends no request."""
+"""XEP-0077 within a session: the password is changed, the account removed."""
 
 import asyncio
 

@@ -1,0 +1,170 @@
+/** Runs a scenario: each case on each server in turn, round after round, always on a fresh server with known accounts. */
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { selfSigned } from "../src/runtime/bun/certificate.ts";
+import type { Target } from "./load/client.ts";
+import { complaintOf } from "./load/ledger.ts";
+import type { Outcome, Plan } from "./load/plan.ts";
+import type { Case, Scenario } from "./scenarios/scenario.ts";
+import { domain, password, type RunningServer, type ServerKind } from "./servers/server.ts";
+
+const loadProgram = fileURLToPath(new URL("load/main.ts", import.meta.url));
+
+export interface RunOptions {
+  readonly kinds: readonly ServerKind[];
+  readonly cases: readonly Case[];
+  readonly rounds: number;
+  readonly serverCore: number;
+  readonly loadCore: number;
+  /** A line of what goes on, for who waits. */
+  progress(line: string): void;
+}
+
+/** All rounds of one case on one server. */
+export interface Series {
+  readonly case: Case;
+  readonly server: string;
+  readonly outcomes: Outcome[];
+}
+
+/** Messages were lost, doubled, overtaken or changed: no figure counts. */
+export class Damaged extends Error {
+  override readonly name = "Damaged";
+}
+
+export async function run(scenario: Scenario, options: RunOptions): Promise<Series[]> {
+  await using bench = await Bench.open(options);
+  const series = options.cases.flatMap((each) =>
+    options.kinds
+      .filter(({ name }) => each.servers === undefined || each.servers.includes(name))
+      .map((kind) => ({ case: each, server: kind.name, kind, outcomes: [] as Outcome[] })),
+  );
+  const total = series.length * options.rounds;
+  let at = 0;
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const { case: each, kind, outcomes } of series) {
+      const outcome = await bench.measure(kind, each);
+      const complaint = outcome.verdict === undefined ? undefined : complaintOf(outcome.verdict);
+      if (complaint !== undefined) throw new Damaged(`${scenario.name}, ${each.name}, ${kind.name}: ${complaint}`);
+      outcomes.push(outcome);
+      const figure = scenario.figures[0]!;
+      const value = figure.of(outcome)?.toFixed(figure.digits);
+      const other = outcome.usage.otherCores.toFixed(2);
+      const place = `[${++at}/${total}] ${scenario.name}, ${each.name}`;
+      options.progress(`${place}, ${kind.name}, round ${round}: ${value} ${figure.title} (other CPU ${other})`);
+    }
+  }
+  return series;
+}
+
+/** The temporary folder of a run: the certificate, and for each server folders with accounts, made once. */
+class Bench {
+  readonly #options: RunOptions;
+  readonly #folder: string;
+  readonly #seeds = new Map<string, string>();
+  #count = 0;
+
+  private constructor(options: RunOptions, folder: string) {
+    this.#options = options;
+    this.#folder = folder;
+  }
+
+  static async open(options: RunOptions): Promise<Bench> {
+    const folder = mkdtempSync(join(tmpdir(), "meerkat-bench-"));
+    const { certificate, key } = await selfSigned([domain]);
+    writeFileSync(join(folder, "certificate.pem"), certificate);
+    writeFileSync(join(folder, "key.pem"), key);
+    return new Bench(options, folder);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async measure(kind: ServerKind, each: Case): Promise<Outcome> {
+    const seed = await this.#seed(kind, each);
+    const folder = this.#newFolder(kind.name);
+    cpSync(seed, folder, { recursive: true });
+    const server = await this.#start(kind, folder, each);
+    try {
+      return await this.#load(server, { ...each.load, ...this.#common(server, each, false) } as Plan);
+    } finally {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** A folder of data with the accounts that the case needs. */
+  async #seed(kind: ServerKind, each: Case): Promise<string> {
+    const key = `${kind.name} ${each.load.users} ${JSON.stringify(each.features)}`;
+    const known = this.#seeds.get(key);
+    if (known !== undefined) return known;
+    this.#options.progress(`making ${each.load.users} accounts on ${kind.name}`);
+    const folder = this.#newFolder(kind.name);
+    mkdirSync(folder);
+    const server = await this.#start(kind, folder, each);
+    try {
+      const users = each.load.users;
+      await this.#load(server, { ...this.#common(server, each, true), kind: "register", users, inflight: 20 });
+    } finally {
+      await server.stop();
+    }
+    this.#seeds.set(key, folder);
+    return folder;
+  }
+
+  #newFolder(name: string): string {
+    return join(this.#folder, `${name}-${this.#count++}`);
+  }
+
+  #start(kind: ServerKind, folder: string, { features = {} }: Case): Promise<RunningServer> {
+    return kind.start({
+      folder,
+      certificate: join(this.#folder, "certificate.pem"),
+      key: join(this.#folder, "key.pem"),
+      core: this.#options.serverCore,
+      features,
+    });
+  }
+
+  #common(server: RunningServer, each: Case, register: boolean): { target: Target; serverPid: number; first: number } {
+    const tls = register ? "none" : each.tls;
+    const target: Target = {
+      port: tls === "direct" ? server.tlsPort : server.plainPort,
+      domain,
+      tls,
+      mechanism: each.mechanism,
+      password,
+      resource: "load",
+      register,
+      begins: register ? "silent" : each.begins,
+    };
+    return { target, serverPid: server.pid, first: 0 };
+  }
+
+  /** Carries the plan out in a process on a core of its own. */
+  #load(server: RunningServer, plan: Plan): Promise<Outcome> {
+    const args = ["-c", String(this.#options.loadCore), process.execPath, loadProgram, JSON.stringify(plan)];
+    const child = spawn("taskset", args, { stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    let complaint = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk;
+    });
+    child.stderr.on("data", (chunk: Buffer) => {
+      complaint += chunk;
+    });
+    return new Promise((done, fail) => {
+      child.once("error", fail);
+      child.once("close", (code) => {
+        if (code === 0) {
+          if (complaint !== "") this.#options.progress(complaint.trimEnd());
+          done(JSON.parse(output) as Outcome);
+        } else fail(new Error(`the load (process ${server.pid} is the server) failed: ${complaint.trim()}`));
+      });
+    });
+  }
+}

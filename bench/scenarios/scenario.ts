@@ -1,0 +1,76 @@
+/** What a scenario is: cases, each a load for one server and the figures that come of it. */
+import type { Target } from "../load/client.ts";
+import type { IdlePlan, LoginsPlan, OfflinePlan, Outcome, PairsPlan, PresencePlan } from "../load/plan.ts";
+import type { Features } from "../servers/server.ts";
+
+/** How much of everything: the usual measure, or a quick look whose figures are rough. */
+export interface Scale {
+  readonly quick: boolean;
+  /** Overrides what a case would have. */
+  readonly users?: number;
+  readonly seconds?: number;
+}
+
+type Without<P> = Omit<P, "target" | "serverPid" | "first">;
+export type Load =
+  | Without<IdlePlan>
+  | Without<LoginsPlan>
+  | Without<PairsPlan>
+  | Without<PresencePlan>
+  | Without<OfflinePlan>;
+
+export interface Case {
+  /** Unique in its scenario. */
+  readonly name: string;
+  readonly load: Load;
+  readonly tls: Target["tls"];
+  readonly mechanism: Target["mechanism"];
+  readonly begins: Target["begins"];
+  readonly features?: Features;
+  /** Only these can do it; all, if not given. */
+  readonly servers?: readonly string[];
+}
+
+/** A column of the table. Less is better in all that are compared. */
+export interface Figure {
+  readonly key: string;
+  readonly title: string;
+  readonly digits: number;
+  /** Print the ratio to ejabberd too. */
+  readonly compared?: boolean;
+  /** Undefined where the case has none. */
+  of(outcome: Outcome): number | undefined;
+}
+
+export interface Scenario {
+  readonly name: string;
+  /** One sentence for `--help`. */
+  readonly summary: string;
+  /** Servers that take part unless told otherwise. */
+  readonly servers: readonly string[];
+  readonly figures: readonly Figure[];
+  cases(scale: Scale): Case[];
+}
+
+export const peers = ["meerkat", "ejabberd", "prosody"];
+
+/** CPU seconds of the server for so many units. */
+export function cpuPer(units: number, of: string): Figure {
+  return {
+    key: "cpu",
+    title: `CPU s per ${of}`,
+    digits: 2,
+    compared: true,
+    of: (outcome) => (outcome.usage.serverCpu * units) / outcome.units,
+  };
+}
+
+export function perSecond(what: string): Figure {
+  return { key: "rate", title: `${what}/s`, digits: 0, of: ({ units, usage }) => units / usage.seconds };
+}
+
+export const latencies: readonly Figure[] = [
+  { key: "p50", title: "p50 ms", digits: 2, of: ({ latency }) => latency?.p50Ms },
+  { key: "p99", title: "p99 ms", digits: 2, of: ({ latency }) => latency?.p99Ms },
+  { key: "max", title: "max ms", digits: 1, of: ({ latency }) => latency?.maxMs },
+];

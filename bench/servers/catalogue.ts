@@ -1,0 +1,7 @@
+/** The servers that can be measured. */
+import { ejabberd } from "./ejabberd.ts";
+import { meerkat } from "./meerkat.ts";
+import { prosody } from "./prosody.ts";
+import type { ServerKind } from "./server.ts";
+
+export const serverKinds: readonly ServerKind[] = [meerkat, ejabberd, prosody];

@@ -1,0 +1,79 @@
+/** Debian's ejabberd: Mnesia, SCRAM keys instead of passwords, no shapers; without the distribution of Erlang nodes. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { domain, freePort, packageVersion, type RunningServer, type ServerKind, startOnCore } from "./server.ts";
+
+export const ejabberd: ServerKind = {
+  name: "ejabberd",
+  hint: "apt-get install ejabberd",
+  version: () => packageVersion("ejabberd"),
+  async start({ folder, certificate, key, core, features }): Promise<RunningServer> {
+    const [plainPort, tlsPort] = [await freePort(), await freePort()];
+    const config = join(folder, "ejabberd.yml");
+    writeFileSync(
+      config,
+      `
+hosts: [${domain}]
+loglevel: warning
+certfiles: ["${certificate}", "${key}"]
+listen:
+  - { port: ${plainPort}, ip: "127.0.0.1", module: ejabberd_c2s, starttls: true, max_stanza_size: 262144, backlog: 1024 }
+  - { port: ${tlsPort}, ip: "127.0.0.1", module: ejabberd_c2s, tls: true, max_stanza_size: 262144, backlog: 1024 }
+auth_method: internal
+auth_password_format: scram
+registration_timeout: infinity
+shaper_rules:
+  max_user_offline_messages: infinity
+modules:
+  mod_blocking: {}
+  mod_caps: {}
+  mod_carboncopy: {}
+  mod_client_state: {}
+  mod_disco: {}
+  mod_last: {}
+  mod_offline: { access_max_user_messages: max_user_offline_messages }
+  mod_ping: {}
+  mod_privacy: {}
+  mod_private: {}
+  mod_register: { access: all, ip_access: all }
+  mod_roster: { versioning: true }
+  mod_stream_mgmt: {}
+  mod_time: {}
+  mod_vcard: { search: false }
+  mod_version: {}
+${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
+  features.rooms === true
+    ? "  mod_muc: { access: all, access_create: all, max_users: infinity, default_room_options: { mam: false } }\n"
+    : ""
+}`,
+    );
+    return startOnCore({
+      core,
+      command: "erl",
+      // As its start script has it, but without a node name: no daemon for names is started, nothing else listens.
+      args: [
+        "-noinput",
+        "+K",
+        "true",
+        "+P",
+        "250000",
+        "-mnesia",
+        "dir",
+        `"${join(folder, "spool")}"`,
+        "-s",
+        "ejabberd",
+      ],
+      folder,
+      environment: {
+        EJABBERD_CONFIG_PATH: config,
+        EJABBERD_LOG_PATH: join(folder, "ejabberd.log"),
+        ERL_MAX_PORTS: "32000",
+        ERL_MAX_ETS_TABLES: "1400",
+        ERL_CRASH_DUMP_BYTES: "0",
+        ERL_LIBS: "/usr/lib/x86_64-linux-gnu",
+      },
+      plainPort,
+      tlsPort,
+    });
+  },
+};

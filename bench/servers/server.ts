@@ -1,0 +1,146 @@
+/** What the bench needs of a server, and what all servers get alike. */
+import { spawn } from "node:child_process";
+import { connect as connectTo, createServer } from "node:net";
+
+export const domain = "localhost";
+export const password = "p";
+/** Of stored SCRAM keys, the same on every server; ejabberd's cannot be changed. */
+export const scramIterations = 4096;
+
+/** What a run needs beyond what is always on. */
+export interface Features {
+  /** Keep messages in an archive (XEP-0313). */
+  readonly archive?: boolean;
+  /** Rooms (XEP-0045). */
+  readonly rooms?: boolean;
+}
+
+export interface StartPlan {
+  /** Existing folder of its own, with or without data of an earlier run. */
+  readonly folder: string;
+  /** PEM files, the same for every server. */
+  readonly certificate: string;
+  readonly key: string;
+  /** The one core it may use. */
+  readonly core: number;
+  readonly features: Features;
+  /** Put before the arguments of the runtime, for profiles. Meerkat only. */
+  readonly runtimeArguments?: readonly string[];
+}
+
+export interface RunningServer {
+  readonly pid: number;
+  /** In clear, and STARTTLS where wanted. */
+  readonly plainPort: number;
+  /** TLS from the first byte on. */
+  readonly tlsPort: number;
+  stop(): Promise<void>;
+}
+
+export interface ServerKind {
+  readonly name: string;
+  /** The floor relays messages and can nothing else. */
+  readonly only?: "messages";
+  /** How to have it, for who has not. */
+  readonly hint: string;
+  /** Its version; undefined if it is not installed. */
+  version(): Promise<string | undefined>;
+  start(plan: StartPlan): Promise<RunningServer>;
+}
+
+const readyTimeoutMs = 30_000;
+const stopTimeoutMs = 20_000;
+
+/** A port that nobody listens on now. */
+export function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once("error", fail);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => done(port));
+    });
+  });
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connectTo(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      done(true);
+    });
+    socket.once("error", () => done(false));
+  });
+}
+
+/** Starts a program on one core and waits until it listens on `ports`; throws its output if it ends before. */
+export async function startOnCore(plan: {
+  core: number;
+  command: string;
+  args: readonly string[];
+  folder: string;
+  environment?: NodeJS.ProcessEnv;
+  plainPort: number;
+  tlsPort: number;
+}): Promise<RunningServer> {
+  const child = spawn("taskset", ["-c", String(plan.core), plan.command, ...plan.args], {
+    cwd: plan.folder,
+    env: { ...process.env, HOME: plan.folder, ...plan.environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  const keep = (chunk: Buffer) => {
+    output = (output + chunk).slice(-4000);
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  let ended = false;
+  const gone = new Promise<void>((done) => {
+    const finish = () => {
+      ended = true;
+      done();
+    };
+    child.once("exit", finish);
+    child.once("error", (error) => {
+      output += error.message;
+      finish();
+    });
+  });
+  const stop = async () => {
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), stopTimeoutMs);
+    await gone;
+    clearTimeout(timer);
+  };
+  const deadline = performance.now() + readyTimeoutMs;
+  while (!((await answers(plan.plainPort)) && (await answers(plan.tlsPort)))) {
+    if (ended) throw new Error(`${plan.command} ended:\n${output}`);
+    if (performance.now() > deadline) {
+      await stop();
+      throw new Error(`${plan.command} does not listen:\n${output}`);
+    }
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  return { pid: child.pid!, plainPort: plan.plainPort, tlsPort: plan.tlsPort, stop };
+}
+
+/** The first line a command prints; undefined if it cannot be run. */
+export function firstLineOf(command: string, args: readonly string[]): Promise<string | undefined> {
+  return new Promise((done) => {
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"] });
+    let output = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      output += chunk;
+    });
+    child.once("error", () => done(undefined));
+    child.once("close", (code) => done(code === 0 ? output.split("\n")[0] : undefined));
+  });
+}
+
+/** The version of an installed Debian package. */
+export async function packageVersion(name: string): Promise<string | undefined> {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the placeholders are dpkg's
+  const line = await firstLineOf("dpkg-query", ["-W", "-f", "${Version} ${db:Status-Status}", name]);
+  return line?.endsWith(" installed") ? line.split("-")[0] : undefined;
+}
