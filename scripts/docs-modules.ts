@@ -39,6 +39,7 @@ export const coreRfcs: readonly (readonly [number: number, title: string, by: st
 
 /** Titles, as the XSF prints them. */
 export const xepTitles: Readonly<Record<number, string>> = {
+  4: "Data Forms",
   12: "Last Activity",
   16: "Privacy Lists",
   23: "Message Expiration",
@@ -46,6 +47,7 @@ export const xepTitles: Readonly<Record<number, string>> = {
   45: "Multi-User Chat",
   49: "Private XML Storage",
   54: "vcard-temp",
+  59: "Result Set Management",
   60: "Publish-Subscribe",
   68: "Field Standardization for Data Forms",
   77: "In-Band Registration",
@@ -84,7 +86,11 @@ export const xepTitles: Readonly<Record<number, string>> = {
   390: "Entity Capabilities 2.0",
   398: "User Avatar to vCard-Based Avatars Conversion",
   410: "MUC Self-Ping (Schrödinger's Chat)",
+  424: "Message Retraction",
+  425: "Moderated Message Retraction",
+  431: "Full Text Search in MAM",
   440: "SASL Channel-Binding Type Capability",
+  441: "Message Archive Management Preferences",
   484: "Fast Authentication Streamlining Tokens",
 };
 

@@ -15,7 +15,7 @@ import type { Randomness } from "../util/random.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { Effect, MaybePromise } from "./effect.ts";
 import type { Placement } from "./placement.ts";
-import type { Questions, Registrar, Stranger } from "./points.ts";
+import type { Answered, Questions, Registrar, Stranger } from "./points.ts";
 import type { Services } from "./services.ts";
 
 export interface XepSupport {
@@ -52,6 +52,8 @@ export interface ModuleContext<Options> {
     question: Name,
     ...args: Parameters<Questions[Name]>
   ): ReturnType<Questions[Name]> | undefined;
+  /** As `ask`, of every module that has an answer. */
+  askAll<Name extends keyof Questions>(question: Name, ...args: Parameters<Questions[Name]>): Promise<Answered<Name>[]>;
   /** What another module of this host offers; undefined when the host has no such module. Complete once all are set up. */
   service<Name extends keyof Services>(name: Name): Services[Name] | undefined;
   /** Domains that modules of this host serve, such as a group chat service. Complete once all are set up. */

@@ -132,7 +132,7 @@ export interface Questions {
     stanza: Stanza,
     direction: "in" | "out",
   ): MaybePromise<boolean | undefined>;
-  /** Extra features (namespaces) of an account's bare JID. */
+  /** Extra features (namespaces) of an account's bare JID; asked of all modules. */
   accountFeatures(account: Jid): MaybePromise<readonly string[] | undefined>;
   /** SHA-1 (hex) of the account's avatar; "" when it has none. */
   avatarHash(account: Jid): MaybePromise<string | undefined>;
@@ -151,6 +151,9 @@ export interface Questions {
   /** Features of a client's resource, as XEP-0115 or 0390 told us; undefined when it has told nothing we could check. */
   clientFeatures(session: Session): MaybePromise<readonly string[] | undefined>;
 }
+
+/** An answer that is one. */
+export type Answered<Name extends keyof Questions> = Exclude<Awaited<ReturnType<Questions[Name]>>, undefined>;
 
 /** A table of what is kept of one account. */
 export interface PersonalData {

@@ -6,6 +6,7 @@ import type { MaybePromise, Outcome } from "./effect.ts";
 import type {
   AccountEventName,
   AccountHandlers,
+  Answered,
   ClusterEventName,
   ClusterHandlers,
   DomainHandler,
@@ -165,9 +166,6 @@ export class Registry implements Registrar {
     return answers;
   }
 }
-
-/** Only answers that are there. */
-type Answered<Name extends keyof Questions> = Exclude<Awaited<ReturnType<Questions[Name]>>, undefined>;
 
 function askFrom(handlers: readonly ((...args: unknown[]) => unknown)[], from: number, args: unknown[]): unknown {
   for (let at = from; at < handlers.length; at++) {

@@ -8,7 +8,9 @@ import { disco } from "./disco.ts";
 import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
 import { last } from "./last.ts";
+import { mam } from "./mam/mam.ts";
 import { offline } from "./offline/offline.ts";
+import { offlineStub } from "./offline-stub.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence.ts";
 import { blocking } from "./privacy/blocking.ts";
@@ -28,7 +30,7 @@ type AnyModule = ModuleDefinition<any>;
 
 /**
  * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
- * whatever copies or stores; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
+ * whatever copies or stores; `mam` before `carbons`, whose copies bear its ids; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
  * `roster` and `presence`, so that no message overtakes the backlog; `csi` last, since it releases past later filters.
  */
 export const catalogue: readonly AnyModule[] = [
@@ -40,8 +42,10 @@ export const catalogue: readonly AnyModule[] = [
   privacy,
   blocking,
   stanzaId,
+  mam,
   carbons,
   offline,
+  offlineStub,
   roster,
   presence,
   last,

@@ -82,7 +82,7 @@ export const disco = defineModule({
     on.iq("get", "user", ns.discoInfo, "query", async (_request, { target, from, payload }) => {
       if (!(await mayDiscover(target, from))) throw new StanzaError("service-unavailable");
       if (nodeOf(payload.attr("node")) !== undefined) throw noSuchNode();
-      const more = (await context.ask("accountFeatures", target)) ?? [];
+      const more = (await context.askAll("accountFeatures", target)).flat();
       return reply(discoInfoElement(accountInfo([...accountFeatures(), ...more])));
     });
 

@@ -92,6 +92,7 @@ function contextFor(
       for (const session of router.sessions.all()) if (session.host === host) yield session;
     },
     ask: (question, ...args) => host.registry.ask(question, ...args),
+    askAll: (question, ...args) => host.registry.askAll(question, ...args),
     service: (name) => host.registry.service(name),
     servedDomains: () => host.registry.domains.keys(),
     notices: (topic, heard) => surroundings.cluster.notices(`${host.domain} ${topic}`, heard),

@@ -120,6 +120,7 @@ export class Conversation {
       ...alone,
       allSessions: () => router.sessions.all(),
       ask: (name, ...args) => host.registry.ask(name, ...args),
+      askAll: (name, ...args) => host.registry.askAll(name, ...args),
       run: (effects: readonly Effect[]) => {
         const done = carryOut(effects, presence({}), router, undefined);
         if (done instanceof Promise) return done.then(() => undefined);

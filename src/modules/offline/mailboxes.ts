@@ -17,6 +17,7 @@ import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { delayElement, errorOf, mayBounce } from "../../stanza/reply.ts";
 import { type Stanza, stanzaFromFrame } from "../../stanza/stanza.ts";
+import { stanzaIdBy } from "../../stanza/stanza-ids.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
 import { parseFrame } from "../../xml/scanner.ts";
 import { OfflineStore, type WaitingMessage } from "./offline-store.ts";
@@ -52,6 +53,7 @@ export type OfflineHouse = Pick<
   | "clock"
   | "log"
   | "access"
+  | "ask"
   | "sessionsOf"
   | "resourcesOf"
   | "isAvailable"
@@ -272,24 +274,29 @@ export class Mailboxes implements OfflineService {
     const { domain, clock, log } = this.#house;
     const claimed = this.#claimsOf(session.account);
     const now = clock.now();
-    const expired: number[] = [];
+    const superfluous: number[] = [];
     const ids: number[] = [];
     const stanzas: Stanza[] = [];
     for (const message of page) {
       if (claimed.has(message.id)) continue;
       if (message.expiresAt !== null && message.expiresAt <= now) {
-        expired.push(message.id);
+        superfluous.push(message.id);
         continue;
       }
       try {
-        stanzas.push(withDelay(domain, message));
+        const stanza = withDelay(domain, message);
+        if (this.#isRead(stanza, session)) {
+          superfluous.push(message.id);
+          continue;
+        }
+        stanzas.push(stanza);
         ids.push(message.id);
         claimed.add(message.id);
       } catch (error) {
         log.error({ err: error, jid: session.account.bare, message: message.id }, "A stored message cannot be read");
       }
     }
-    this.#remove(session.account, expired);
+    this.#remove(session.account, superfluous);
     if (ids.length === 0) {
       this.#drop(session.account, ids);
       return undefined;
@@ -306,6 +313,12 @@ export class Mailboxes implements OfflineService {
     if (session.outlet?.afterAcknowledged !== undefined) session.outlet.afterAcknowledged(settle);
     else clock.after(arrivedAfterMs, settle);
     return handout;
+  }
+
+  /** XEP-0313 section 5.1.1, XEP-0386 section 4.2: the client has it from the archive, where it stays. */
+  #isRead(stanza: Stanza, session: Session): boolean {
+    const id = stanzaIdBy(stanza, session.account);
+    return id !== undefined && this.#house.ask("readFromArchive", session, id) === true;
   }
 
   /** The backlog is through: what came meanwhile follows. */

@@ -1,0 +1,143 @@
+/** Answers queries of XEP-0313: the messages of a page as stanzas, and the words that end it. */
+import { StanzaError } from "../../stanza/errors.ts";
+import type { Jid } from "../../stanza/jid.ts";
+import { ns } from "../../stanza/ns.ts";
+import { resultSet } from "../../stanza/result-set.ts";
+import { Stanza } from "../../stanza/stanza.ts";
+import type { GroupCommit } from "../../store/group-commit.ts";
+import { timeOfId } from "../../util/time-ids.ts";
+import type { Element } from "../../xml/element.ts";
+import { attributes, escapeAttribute, type Xml, xml } from "../../xml/xml.ts";
+import { type ArchiveQuery, highest, lowest, type QueriedArchive, queryForm, readQuery } from "./archive-query.ts";
+import type { ArchiveFilter, ArchiveRow, ArchiveStore } from "./archive-store.ts";
+
+/** Longer lists are not counted: XEP-0059 allows it where counting is dear. Also the last place that `<index/>` may name. */
+const countedMax = 10_000;
+/** `<max>0</max>` asks for nothing but the count, so there it may take longer. */
+const countedAloneMax = 1_000_000;
+
+export interface ReaderLimits {
+  readonly defaultResultLimit: number;
+  readonly maxResultLimit: number;
+  readonly enforceSimpleQueries: boolean;
+}
+
+export interface ArchiveAnswer {
+  /** In the order they are to be sent. */
+  readonly messages: readonly Stanza[];
+  readonly fin: Xml;
+  readonly query: ArchiveQuery;
+  /** In the order of the archive. */
+  readonly page: readonly ArchiveRow[];
+  readonly complete: boolean;
+}
+
+export class ArchiveReader {
+  readonly #store: ArchiveStore;
+  readonly #writes: GroupCommit;
+  readonly #limits: ReaderLimits;
+
+  constructor(store: ArchiveStore, writes: GroupCommit, limits: ReaderLimits) {
+    this.#store = store;
+    this.#writes = writes;
+    this.#limits = limits;
+  }
+
+  form(archive: Pick<QueriedArchive, "kind" | "fullTextSearch">): Xml {
+    return queryForm(archive);
+  }
+
+  /** Section 5: where the archive begins and ends. */
+  async metadata(owner: Jid): Promise<Xml> {
+    await this.#writes.flush();
+    const ends = await this.#store.ends(owner.bare);
+    if (ends === undefined) return xml`<metadata xmlns='${ns.mam}'/>`;
+    return xml`<metadata xmlns='${ns.mam}'><start${endAttributes(ends.first)}/><end${endAttributes(ends.last)}/></metadata>`;
+  }
+
+  /** Throws `StanzaError`. */
+  async answer(payload: Element, archive: QueriedArchive, to: Jid): Promise<ArchiveAnswer> {
+    const query = readQuery(payload, archive);
+    // What this node has taken in before the query is in the answer.
+    await this.#writes.flush();
+    const mentioned = await this.#store.existing(archive.owner.bare, query.mentioned);
+    if (query.mentioned.some((id) => !mentioned.has(id))) {
+      throw new StanzaError("item-not-found", { text: "The archive has no such id" });
+    }
+    const { page, complete, skipped } = await this.#page(query);
+    const { index, count } = await this.#place(query, page, complete, skipped);
+    const rows = query.flip ? page.toReversed() : page;
+    const set = resultSet({ first: page[0]?.id.toString(), last: page.at(-1)?.id.toString(), index, count });
+    const fin = xml`<fin xmlns='${ns.mam}'${attributes({ complete: complete ? "true" : undefined })}>${set}</fin>`;
+    const messages = rows.map((row) => resultMessage(archive, to, query.queryId, row));
+    return { messages, fin, query, page, complete };
+  }
+
+  async #page(query: ArchiveQuery): Promise<{ page: ArchiveRow[]; complete: boolean; skipped: number }> {
+    const { defaultResultLimit, maxResultLimit } = this.#limits;
+    const limit = Math.min(query.page.max ?? defaultResultLimit, maxResultLimit);
+    const { filter, page: wanted } = query;
+    const skipped = wanted.index ?? 0;
+    if (skipped > countedMax) {
+      throw new StanzaError("feature-not-implemented", { text: `No page by an index beyond ${countedMax}` });
+    }
+    if (query.nothing) return { page: [], complete: true, skipped };
+    const backwards = wanted.before !== undefined;
+    const bounds: ArchiveFilter = {
+      ...filter,
+      ...bound("from", highest(filter.from, query.after === undefined ? undefined : query.after + 1n)),
+      ...bound("to", lowest(filter.to, query.before === undefined ? undefined : query.before - 1n)),
+    };
+    const skip = skipped > 0 ? { skip: skipped } : {};
+    const page = await this.#store.page(bounds, { limit: limit + 1, backwards, ...skip });
+    const complete = page.length <= limit;
+    if (!complete) page.splice(backwards ? 0 : limit, 1);
+    return { page, complete, skipped };
+  }
+
+  /** The page's place in all that match the filter, where it is cheap to tell. */
+  async #place(
+    query: ArchiveQuery,
+    page: readonly ArchiveRow[],
+    complete: boolean,
+    skipped: number,
+  ): Promise<{ index?: number; count?: number }> {
+    const { filter, page: wanted, after, before } = query;
+    if (query.nothing) return { count: 0 };
+    const whole = after === undefined && before === undefined && skipped === 0;
+    if (whole && complete) return { index: 0, count: page.length };
+    if (query.simple || this.#limits.enforceSimpleQueries) return {};
+    const alone = wanted.max === 0;
+    const most = alone ? countedAloneMax : countedMax;
+    const { total, earlier } = await this.#store.count(filter, most + 1, page[0]?.id);
+    if (total > most) return alone ? { count: most } : whole && wanted.before === undefined ? { index: 0 } : {};
+    return page.length === 0 ? { count: total } : { index: earlier, count: total };
+  }
+}
+
+function bound(name: "from" | "to", value: bigint | undefined): Partial<ArchiveFilter> {
+  return value === undefined ? {} : { [name]: value };
+}
+
+function endAttributes(id: bigint): Xml {
+  return attributes({ id: id.toString(), timestamp: new Date(timeOfId(id)).toISOString() });
+}
+
+/** Section 4.2. Written as one text: there are many of them. */
+function resultMessage(archive: QueriedArchive, to: Jid, queryId: string | undefined, row: ArchiveRow): Stanza {
+  const query = queryId === undefined ? "" : ` queryid='${escapeAttribute(queryId)}'`;
+  const stamp = new Date(timeOfId(row.id)).toISOString();
+  const inner = `<result xmlns='${ns.mam}'${query} id='${row.id}'><forwarded xmlns='${ns.forward}'><delay xmlns='${ns.delay}' stamp='${stamp}'/>${forwardedText(row, archive)}</forwarded></result>`;
+  return new Stanza("message", to, archive.owner, undefined, undefined, "", inner, ["result", ns.mam, 0, inner.length]);
+}
+
+const tagLength = "<message".length;
+
+/** The message as it stands in the archive, fit for a place of another namespace; in a room perhaps with who sent it. */
+function forwardedText(row: ArchiveRow, archive: QueriedArchive): string {
+  const text = `<message xmlns='${ns.client}'${row.stanza.slice(tagLength)}`;
+  if (archive.kind !== "room" || !archive.seesRealAddresses || row.peer === "") return text;
+  const who = `<x xmlns='${ns.mucUser}'><item jid='${escapeAttribute(row.peer)}'/></x>`;
+  if (text.endsWith("/>")) return `${text.slice(0, -2)}>${who}</message>`;
+  return `${text.slice(0, -"</message>".length)}${who}</message>`;
+}

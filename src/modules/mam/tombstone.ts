@@ -1,0 +1,56 @@
+/** XEP-0424 and XEP-0425: what is left of a message that was taken back. */
+import type { Moderation } from "../../hooks/services.ts";
+import type { Jid } from "../../stanza/jid.ts";
+import { ns } from "../../stanza/ns.ts";
+import { Stanza, stanzaFromFrame } from "../../stanza/stanza.ts";
+import { parseFrame } from "../../xml/scanner.ts";
+import { attributes, type Xml, xml } from "../../xml/xml.ts";
+
+/** A stanza out of the archive. */
+export function archivedStanza(text: string): Stanza {
+  const stanza = stanzaFromFrame(parseFrame(text, undefined, ns.client));
+  if (stanza === undefined) throw new Error("The archive holds something that is no stanza");
+  return stanza;
+}
+
+/** What a message retracts; undefined when it retracts nothing, or has no id by which its tombstone could name it. */
+export function retractionIn(stanza: Stanza): { messageId: string; by: string } | undefined {
+  if (!stanza.has("retract", ns.retraction) || stanza.id === undefined) return undefined;
+  const retract = stanza.child("retract", ns.retraction)!;
+  const messageId = retract.attr("id");
+  // A moderator's retraction (XEP-0425) is carried out by the room, whoever else claims to be one.
+  if (messageId === undefined || retract.child("moderated", ns.moderation) !== undefined) return undefined;
+  return { messageId, by: stanza.id };
+}
+
+/** The element of a message's own sender. */
+export function retractedElement(retractionId: string, at: number): Xml {
+  return xml`<retracted xmlns='${ns.retraction}' id='${retractionId}' stamp='${new Date(at).toISOString()}'/>`;
+}
+
+/** The element of a moderator. */
+export function moderatedElement({ by, occupantId, reason }: Moderation, at: number): Xml {
+  const occupant = occupantId !== undefined && xml`<occupant-id xmlns='${ns.occupantId}' id='${occupantId}'/>`;
+  const moderated = xml`<moderated xmlns='${ns.moderation}'${attributes({ by: by?.full })}>${occupant}</moderated>`;
+  const why = reason !== undefined && xml`<reason>${reason}</reason>`;
+  return xml`<retracted xmlns='${ns.retraction}' stamp='${new Date(at).toISOString()}'>${moderated}${why}</retracted>`;
+}
+
+/**
+ * The tombstone of a message: its addresses, type and id, who it was in the room, and `retracted`. Undefined for what is a
+ * tombstone already, and for a message that `meant` does not mean: of another id, or a private one of another occupant,
+ * whose bare address is the room's.
+ */
+export function tombstoneOf(text: string, retracted: Xml, meant?: { messageId: string; by: Jid }): string | undefined {
+  const stanza = archivedStanza(text);
+  if (meant !== undefined) {
+    if (stanza.id !== meant.messageId) return undefined;
+    if (stanza.has("x", ns.mucUser) && stanza.from?.bare === meant.by.bare && stanza.from.full !== meant.by.full) {
+      return undefined;
+    }
+  }
+  if (stanza.has("retracted", ns.retraction)) return undefined;
+  const occupant = stanza.child("occupant-id", ns.occupantId);
+  const inner = xml`${occupant}${retracted}`.text;
+  return new Stanza("message", stanza.to, stanza.from, stanza.type, stanza.id, "", inner, undefined).toXml();
+}

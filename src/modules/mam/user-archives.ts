@@ -1,0 +1,322 @@
+/** The archives of a host's accounts: what goes into them, and what their owners read out of them. */
+import type { ModuleContext } from "../../hooks/define-module.ts";
+import {
+  type Effect,
+  handled,
+  type MaybePromise,
+  type Outcome,
+  replaceWith,
+  route,
+  secureBy,
+  writeTo,
+} from "../../hooks/effect.ts";
+import type { IqContext, PersonalData } from "../../hooks/points.ts";
+import type { ArchivedMessage, ArchiveService } from "../../hooks/services.ts";
+import { type Session, SessionSlot } from "../../session/session.ts";
+import { StanzaError } from "../../stanza/errors.ts";
+import type { Jid } from "../../stanza/jid.ts";
+import { resultOf } from "../../stanza/reply.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
+import { stanzaIdBy, withoutForgedIds, withStanzaId } from "../../stanza/stanza-ids.ts";
+import { BoundedMap } from "../../util/bounded-map.ts";
+import { lastIdAt, parseTimeId, type TimeIds, timeOfId } from "../../util/time-ids.ts";
+import type { Xml } from "../../xml/xml.ts";
+import { highest } from "./archive-query.ts";
+import { type ArchiveAnswer, ArchiveReader } from "./archive-reader.ts";
+import { ArchiveStore } from "./archive-store.ts";
+import { conversationOf, referenceToMessage } from "./archive-tables.ts";
+import { type ArchivePolicy, archiveVerdict, searchableText } from "./archive-verdict.ts";
+import type { userOptions } from "./options.ts";
+import type { PreferenceBook } from "./preferences.ts";
+import { archivedStanza, retractedElement, retractionIn, tombstoneOf } from "./tombstone.ts";
+import { wordsOf } from "./words.ts";
+
+export type UserArchivesHouse = Pick<
+  ModuleContext<unknown>,
+  "domain" | "store" | "writes" | "clock" | "sessionsOf" | "resourcesOf" | "accountExists" | "notices"
+>;
+
+/** Accounts that are known to exist without asking the database again. */
+const knownMax = 20_000;
+/** Messages of groups that are recognised when further resources of their recipient get them. */
+const groupMessagesMax = 10_000;
+
+/** A stretch of the archive that the session has read, or will: ids above `after`, up to `upTo`. */
+interface Read {
+  readonly after: bigint;
+  readonly upTo: bigint;
+}
+
+const read = new SessionSlot<Read>("archive read", {
+  pack: ({ after, upTo }) => [after.toString(), upTo.toString()],
+  unpack: (packed) => {
+    const [after, upTo] = packed as [string, string];
+    return { after: BigInt(after), upTo: BigInt(upTo) };
+  },
+});
+
+export class UserArchives implements ArchiveService {
+  readonly #house: UserArchivesHouse;
+  readonly #options: NonNullable<ReturnType<typeof userOptions>>;
+  readonly #policy: ArchivePolicy;
+  readonly #ids: TimeIds;
+  readonly #store: ArchiveStore;
+  readonly #reader: ArchiveReader;
+  readonly #preferences: PreferenceBook | undefined;
+  readonly #known = new BoundedMap<string, true>(knownMax);
+  readonly #tellGone: (account: string) => void;
+  readonly #groupMessages = new BoundedMap<string, string>(groupMessagesMax);
+  /** Ids of messages on their way out, for the copies to their sender's other resources. */
+  readonly #sentIds = new WeakMap<Stanza, string>();
+  /** A message between two of our users is cut into words once. */
+  #lastText = "";
+  #lastWords: readonly string[] = [];
+
+  constructor(
+    house: UserArchivesHouse,
+    options: NonNullable<ReturnType<typeof userOptions>>,
+    ids: TimeIds,
+    preferences: PreferenceBook | undefined,
+  ) {
+    this.#house = house;
+    this.#options = options;
+    this.#policy = { chatMarkers: options.archiveChatMarkers, groupchat: options.archiveGroupchats, subject: false };
+    this.#ids = ids;
+    this.#store = new ArchiveStore(house.store);
+    this.#reader = new ArchiveReader(this.#store, house.writes, options);
+    this.#preferences = preferences;
+    this.#tellGone = house.notices("accounts", (account) => {
+      if (account === undefined) this.#known.clear();
+      else this.#known.delete(account);
+    });
+  }
+
+  /** Stage "outgoing": the sender's own copy. */
+  sent(stanza: Stanza, session: Session): MaybePromise<Outcome> {
+    // What a group gets comes back from it, and what a user sends to himself arrives; each is archived then.
+    if (stanza.type === "groupchat" || stanza.to === undefined || stanza.to.bare === session.account.bare) {
+      return undefined;
+    }
+    if (!archiveVerdict(stanza, this.#policy).store) return undefined;
+    const wanted = this.#preferences === undefined || this.#preferences.wants(session.account, stanza.to);
+    if (wanted instanceof Promise) return wanted.then((yes) => (yes ? this.#addSent(stanza, session) : undefined));
+    return wanted ? this.#addSent(stanza, session) : undefined;
+  }
+
+  #addSent(stanza: Stanza, session: Session): Outcome {
+    const id = this.#ids.next();
+    if (!this.#options.noStanzaidElement && this.#house.resourcesOf(session.account).length > 1) {
+      this.#sentIds.set(stanza, id.toString());
+    }
+    return secureBy(this.#add(session.account, id, stanza, stanza.to!, true));
+  }
+
+  sentId(stanza: Stanza): string | undefined {
+    return this.#sentIds.get(stanza);
+  }
+
+  /** Stage "incoming": the recipient's copy, and the id of it in the message. */
+  received(stanza: Stanza, account: Jid): MaybePromise<Outcome> {
+    const honest = withoutForgedIds(stanza, this.#house.domain);
+    const leave = honest === stanza ? undefined : replaceWith(honest);
+    if (stanza.from === undefined || !archiveVerdict(stanza, this.#policy).store) return leave;
+    const exists = this.#exists(account);
+    if (exists === false) return leave;
+    const wanted = this.#preferences === undefined || this.#preferences.wants(account, stanza.from);
+    if (exists === true && wanted === true) return this.#addReceived(honest, account);
+    return this.#addReceivedIf(exists, wanted, honest, account, leave);
+  }
+
+  async #addReceivedIf(
+    exists: MaybePromise<boolean>,
+    wanted: MaybePromise<boolean>,
+    honest: Stanza,
+    account: Jid,
+    leave: Outcome,
+  ): Promise<Outcome> {
+    const [isThere, isWanted] = await Promise.all([exists, wanted]);
+    return isThere && isWanted ? this.#addReceived(honest, account) : leave;
+  }
+
+  #exists(account: Jid): MaybePromise<boolean> {
+    if (this.#known.get(account.bare) !== undefined) return true;
+    const exists = this.#house.resourcesOf(account).length > 0 ? true : this.#house.accountExists(account);
+    if (exists instanceof Promise) return exists.then((yes) => this.#learn(account, yes));
+    return this.#learn(account, exists);
+  }
+
+  #learn(account: Jid, exists: boolean): boolean {
+    if (exists) this.#known.set(account.bare, true);
+    return exists;
+  }
+
+  #addReceived(stanza: Stanza, account: Jid): Outcome {
+    const from = stanza.from!;
+    const again = stanza.type === "groupchat" ? groupMessageKey(stanza, account) : undefined;
+    const givenBefore = again === undefined ? undefined : this.#groupMessages.get(again);
+    if (givenBefore !== undefined) return this.#identified(stanza, account, givenBefore);
+    const id = this.#ids.next();
+    const text = id.toString();
+    if (again !== undefined) this.#groupMessages.set(again, text);
+    const stored = this.#add(account, id, stanza, from, from.bare === account.bare);
+    const identified = this.#identified(stanza, account, text);
+    return identified === undefined ? secureBy(stored) : [secureBy(stored), identified];
+  }
+
+  #identified(stanza: Stanza, account: Jid, id: string): Effect | undefined {
+    return this.#options.noStanzaidElement ? undefined : replaceWith(withStanzaId(stanza, account, id));
+  }
+
+  #add(account: Jid, id: bigint, stanza: Stanza, peer: Jid, outgoing: boolean): Promise<void> {
+    const { writes } = this.#house;
+    const owner = account.bare;
+    const stored = this.#store.add(writes, {
+      owner,
+      id,
+      peer: peer.bare,
+      resource: peer.resource,
+      conversation: conversationOf(owner, peer.bare),
+      reference: stanza.id === undefined ? null : referenceToMessage(owner, stanza.id),
+      outgoing,
+      groupchat: stanza.type === "groupchat",
+      stanza: stanza.toXml(),
+      words: this.#options.fullTextSearch ? this.#words(stanza) : undefined,
+    });
+    const retraction = this.#options.messageRetraction ? retractionIn(stanza) : undefined;
+    if (retraction === undefined || stanza.type === "groupchat") return stored;
+    const { messageId, by } = retraction;
+    const element = retractedElement(by, timeOfId(id));
+    const original = { owner, messageId, peer: peer.bare, outgoing };
+    const retracted = this.#store.retract(writes, original, (text) =>
+      tombstoneOf(text, element, { messageId, by: stanza.from! }),
+    );
+    return Promise.all([stored, retracted]).then(() => undefined);
+  }
+
+  #words(stanza: Stanza): readonly string[] {
+    const text = searchableText(stanza);
+    if (text !== this.#lastText) {
+      this.#lastText = text;
+      this.#lastWords = wordsOf(text);
+    }
+    return this.#lastWords;
+  }
+
+  /** Section 4.1.6. */
+  form(request: IqContext): Xml {
+    mine(request);
+    return this.#reader.form({ kind: "account", fullTextSearch: this.#options.fullTextSearch });
+  }
+
+  metadata(request: IqContext): Promise<Xml> {
+    return this.#reader.metadata(mine(request));
+  }
+
+  /** Section 4: the messages go out before the result that ends them, past what holds other messages back. */
+  async query(request: Stanza, iq: IqContext): Promise<Outcome> {
+    const owner = mine(iq);
+    const archive = {
+      owner,
+      kind: "account",
+      seesRealAddresses: true,
+      fullTextSearch: this.#options.fullTextSearch,
+    } as const;
+    const upTo = this.#ids.next();
+    const answer = await this.#reader.answer(iq.payload, archive, iq.from);
+    const { session } = iq;
+    if (session !== undefined) noteRead(session, answer, upTo);
+    const send = (stanza: Stanza): Effect => (session === undefined ? route(stanza) : writeTo(session, stanza));
+    return [handled, ...answer.messages.map(send), send(resultOf(request, answer.fin))];
+  }
+
+  /** XEP-0386: the state of the archive at this moment. The client will read it, so it needs no offline messages. */
+  async bound(session: Session): Promise<Xml> {
+    read.set(session, { after: -1n, upTo: this.#ids.next() });
+    return this.#reader.metadata(session.account);
+  }
+
+  readBy(session: Session, text: string): boolean {
+    const stretch = read.get(session);
+    const id = stretch === undefined ? undefined : parseTimeId(text);
+    return stretch !== undefined && id !== undefined && id > stretch.after && id <= stretch.upTo;
+  }
+
+  async last(
+    account: Jid,
+    { with: peer, before, limit }: { with?: Jid; before?: number; limit: number },
+  ): Promise<readonly ArchivedMessage[]> {
+    await this.#house.writes.flush();
+    const filter = {
+      owner: account.bare,
+      ...(peer === undefined
+        ? {}
+        : { peer: { bare: peer.bare, ...(peer.resource === "" ? {} : { resource: peer.resource }) } }),
+      ...(before === undefined ? {} : { to: lastIdAt(before - 1) }),
+    };
+    const page = await this.#store.page(filter, { limit, backwards: true });
+    return page.map(({ id, stanza }) => ({ id: id.toString(), at: timeOfId(id), stanza: archivedStanza(stanza) }));
+  }
+
+  async removeAccount(account: Jid): Promise<void> {
+    this.#known.delete(account.bare);
+    this.#tellGone(account.bare);
+    await this.#house.writes.flush();
+    await this.#store.removeAll(account.bare);
+    await this.#preferences?.remove(account);
+  }
+
+  personalData(account: Jid): PersonalData {
+    const store = this.#store;
+    return {
+      name: "archive",
+      columns: ["id", "time", "with", "message"],
+      async *rows() {
+        for await (const page of store.owned(account.bare)) {
+          for (const { id, peer, stanza } of page) {
+            yield [String(id), new Date(timeOfId(BigInt(id))).toISOString(), peer, stanza];
+          }
+        }
+      },
+    };
+  }
+}
+
+/** Only the owner reads an archive, and changes what goes into it. */
+export function mine({ from, target }: Pick<IqContext, "from" | "target">): Jid {
+  if (from.bare !== target.bare) throw new StanzaError("forbidden", { text: "This archive is somebody else's" });
+  return target.toBare();
+}
+
+/** A room sends a message once to each resource of a user that is in it. */
+function groupMessageKey(stanza: Stanza, account: Jid): string | undefined {
+  const room = stanza.from!;
+  const id =
+    stanzaIdBy(stanza, room.toBare()) ?? (stanza.id === undefined ? undefined : `${room.resource} ${stanza.id}`);
+  return id === undefined || id.length > 500 ? undefined : `${account.bare} ${room.bare} ${id}`;
+}
+
+/**
+ * What a session has read of its whole archive, without gaps, until now. Filters by contact, words or time leave gaps, a
+ * page that is not the last one has to be followed by the next.
+ */
+function noteRead(session: Session, { query, page, complete }: ArchiveAnswer, upTo: bigint): void {
+  const { filter, after, before, page: wanted } = query;
+  const narrow = Object.keys(filter).some((name) => name !== "owner" && name !== "from" && name !== "groupchat");
+  if (narrow || filter.groupchat === false || before !== undefined || wanted.index !== undefined) return;
+  const floor = filter.from === undefined ? -1n : filter.from - 1n;
+  const lower = after !== undefined && after > floor ? after : floor;
+  const known = read.get(session);
+  if (wanted.before !== undefined) {
+    // The last page: from its first message to the end, or all where nothing precedes it.
+    const first = complete ? lower : (page[0]?.id ?? upTo) - 1n;
+    read.set(
+      session,
+      known !== undefined && known.after <= first && known.upTo >= first ? { ...known, upTo } : { after: first, upTo },
+    );
+    return;
+  }
+  const end = complete ? upTo : (page.at(-1)?.id ?? lower);
+  const joins = known !== undefined && known.after <= lower && lower <= known.upTo;
+  if (joins) read.set(session, { after: known.after, upTo: highest(end, known.upTo)! });
+  else read.set(session, { after: lower, upTo: end });
+}
