@@ -284,8 +284,12 @@ export class ClusterFabric implements Fabric {
     );
   }
 
-  #received(bytes: Uint8Array): void {
+  #received(envelope: Uint8Array): void {
     if (this.#state !== "running") return;
+    // A Buffer's `slice` shares its bytes, to the surprise of those who keep a message.
+    const bytes = Buffer.isBuffer(envelope)
+      ? new Uint8Array(envelope.buffer, envelope.byteOffset, envelope.length)
+      : envelope;
     this.counters.envelopesIn++;
     if (bytes.length < HEADER_BYTES || bytes[0] !== MAGIC) return this.#refuse("garbage", 0, 0);
     if (bytes[1] !== VERSION) return this.#refuse("unknown version", bytes[1]!, 0);
@@ -351,6 +355,7 @@ export class ClusterFabric implements Fabric {
     }
     const peer = new Peer(identity, this.#context);
     this.#lives.set(identity.number, peer);
+    this.#options.transport.learned?.(identity);
     return peer;
   }
 
@@ -434,8 +439,7 @@ export class ClusterFabric implements Fabric {
       }
       peer.partial.push(piece);
       if ((head & 0x2000000) !== 0) return;
-      bytes = Buffer.concat(peer.partial);
-      peer.dropPartial();
+      bytes = peer.takePartial();
     }
     this.counters.messagesIn++;
     this.counters.bytesIn += bytes.length;

@@ -136,6 +136,18 @@ export class Peer {
     this.dropPartial();
   }
 
+  /** The message that is complete now. */
+  takePartial(): Uint8Array {
+    const whole = new Uint8Array(this.partialBytes);
+    let at = 0;
+    for (const piece of this.partial) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    this.dropPartial();
+    return whole;
+  }
+
   dropPartial(): void {
     this.partial = [];
     this.partialBytes = 0;

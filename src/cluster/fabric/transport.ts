@@ -35,6 +35,8 @@ export interface Transport {
   broadcast(envelope: Uint8Array): void;
   /** Bytes given to `send` for this node that have not left this process yet, as far as the transport knows. */
   queuedBytes(node: number): number;
+  /** A node said hello that was not known before: for transports that have to dial. */
+  learned?(node: KnownNode): void;
   /** Lets what was sent leave, for a short while, and stops. */
   stop(): Promise<void>;
 }
