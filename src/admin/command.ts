@@ -9,6 +9,7 @@ import type { Session } from "../session/session.ts";
 import type { StreamError } from "../stanza/errors.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
 import type { Clock } from "../util/clock.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Randomness } from "../util/random.ts";
 
 /** What a command needs of accounts; the server's directory has it. */
@@ -17,7 +18,7 @@ export interface AdminAccounts {
   register(account: Jid, password: string): Promise<void>;
   changePassword(account: Jid, password: string): Promise<void>;
   remove(account: Jid): Promise<void>;
-  exists(account: Jid): Promise<boolean>;
+  exists(account: Jid): MaybePromise<boolean>;
   checkPassword(account: Jid, password: string): Promise<boolean>;
   list(domain: string, limit?: number, index?: number): Promise<string[]>;
   count(domain: string): Promise<number>;

@@ -1,12 +1,17 @@
 /** What the SASL mechanisms ask of the account back end; the back ends implement it. */
-import type { Credentials } from "./credentials.ts";
+import type { Credentials, ScramHash } from "./credentials.ts";
 
 export interface AccountLookup {
   /**
    * The stored keys of the account, undefined when there is none that may log in. `username` is a prepared localpart. A rejection
-   * passes through the exchange to its caller, who answers `temporary-auth-failure`.
+   * passes through the exchange to its caller, who answers `temporary-auth-failure`. Who needs the keys of one hash only says
+   * so, and may get no others.
    */
-  credentials(username: string, domain: string): Credentials | undefined | Promise<Credentials | undefined>;
+  credentials(
+    username: string,
+    domain: string,
+    only?: ScramHash,
+  ): Credentials | undefined | Promise<Credentials | undefined>;
   /**
    * Told the prepared password after it proved right over PLAIN, the one moment at which keys for hashes that are not stored yet can
    * be made. Must return at once and must not throw.

@@ -57,9 +57,12 @@ export function formatCredentials(credentials: Credentials): string {
   return `${multiPrefix}${iterations}${text}`;
 }
 
-/** Reads the text form, and the older `==SCRAM==,stored,server,salt,iterations` of SHA-1 alone. Undefined when it is neither. */
-export function parseCredentials(text: string): Credentials | undefined {
-  if (text.startsWith(multiPrefix)) return parseMulti(text.slice(multiPrefix.length).split(","));
+/**
+ * Reads the text form, and the older `==SCRAM==,stored,server,salt,iterations` of SHA-1 alone. Undefined when it is neither. With `only`
+ * keys of other hashes are left out unread.
+ */
+export function parseCredentials(text: string, only?: ScramHash): Credentials | undefined {
+  if (text.startsWith(multiPrefix)) return parseMulti(text.slice(multiPrefix.length).split(","), only);
   if (!text.startsWith(singlePrefix)) return undefined;
   const [stored, server, salt, count, ...rest] = text.slice(singlePrefix.length).split(",");
   if (stored === undefined || server === undefined || salt === undefined || rest.length > 0) return undefined;
@@ -67,7 +70,7 @@ export function parseCredentials(text: string): Credentials | undefined {
   return keys && { sha1: keys };
 }
 
-function parseMulti(fields: string[]): Credentials | undefined {
+function parseMulti(fields: string[], only: ScramHash | undefined): Credentials | undefined {
   const iterations = parseCount(fields[0]);
   if (fields.length < 2) return undefined;
   const credentials: Partial<Record<ScramHash, ScramKeys>> = {};
@@ -75,6 +78,7 @@ function parseMulti(fields: string[]): Credentials | undefined {
     const field = fields[index] as string;
     const hash = scramHashes.find((candidate) => field.startsWith(label[candidate]));
     if (hash === undefined || credentials[hash] !== undefined) return undefined;
+    if (only !== undefined && hash !== only) continue;
     const [salt, stored, server, ...rest] = field.slice(label[hash].length).split("|");
     if (salt === undefined || stored === undefined || server === undefined || rest.length > 0) return undefined;
     const keys = makeKeys(hash, salt, stored, server, iterations);

@@ -82,7 +82,7 @@ export class ScramExchange implements SaslExchange {
     if (!authzidFits(first.authzid, username, this.context.domain))
       return failure("invalid-authzid", undefined, username);
     if (!known) return this.challenge(first, username, undefined);
-    const found = this.context.accounts.credentials(username, this.context.domain);
+    const found = this.context.accounts.credentials(username, this.context.domain, this.hash);
     if (!(found instanceof Promise)) return this.challenge(first, username, found);
     this.state = { at: "looking-up" };
     return found.then((credentials) => this.challenge(first, username, credentials));

@@ -92,7 +92,8 @@ export class LoginThrottle {
 
 /** One IPv6 customer has a /64 of addresses, so those count as one. IPv4 in IPv6 form counts as the IPv4 address. */
 export function network(address: string): string {
-  if (!isIPv6(address)) return address;
+  // Every connection comes by here, and the check for IPv6 is a long regular expression.
+  if (!address.includes(":") || !isIPv6(address)) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);
   if (mapped !== null) return mapped[1] as string;
   const [head = "", tail] = (address.split("%")[0] as string).toLowerCase().split("::");

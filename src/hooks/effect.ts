@@ -4,7 +4,10 @@ import type { Session } from "../session/session.ts";
 import type { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Xml } from "../xml/xml.ts";
+
+export type { MaybePromise };
 
 export type Effect =
   /** The stanza goes no further, silently; the reason is logged at debug. */
@@ -30,7 +33,6 @@ export type Effect =
 
 /** Nothing, one effect, or several in order; a promise only where I/O is needed. */
 export type Outcome = undefined | Effect | readonly Effect[];
-export type MaybePromise<T> = T | Promise<T>;
 
 export const drop = (reason: string): Effect => ({ do: "drop", reason });
 export const handled: Effect = { do: "handled" };

@@ -17,6 +17,7 @@ import { Session, SessionSlot } from "../session/session.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
 import { presence as makePresence, type Stanza } from "../stanza/stanza.ts";
+import { then } from "../util/maybe-promise.ts";
 
 type House = Pick<
   ModuleContext<{ readonly maxDirectedPresences: number }>,
@@ -330,8 +331,4 @@ class PresenceBook {
 /** A session may have ended while its contacts were looked up; available presence must not follow the unavailable one. */
 function unlessOver(session: Session, stanza: Stanza, effects: MaybePromise<Effect[]>): MaybePromise<Outcome> {
   return then(effects, (ready) => (session.presence === stanza ? ready : undefined));
-}
-
-function then<A, B>(value: MaybePromise<A>, use: (value: A) => MaybePromise<B>): MaybePromise<B> {
-  return value instanceof Promise ? value.then(use) : use(value);
 }

@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Clock, Timer } from "../util/clock.ts";
+import { PlainHistogram } from "./plain-histogram.ts";
 
 export type Transport = "tcp" | "websocket";
 /** How a listener encrypts. */
@@ -81,7 +82,7 @@ export class Metrics {
   readonly #streamErrors: BoundedCounter;
   readonly #stanzaErrors: BoundedCounter;
   readonly #storeErrors: BoundedCounter;
-  readonly #storeSeconds: Histogram<"query">;
+  readonly #storeSeconds: PlainHistogram;
   readonly #storeQueries = new Labels();
   readonly #ofModules = new Map<string, unknown>();
   readonly #lag: Timer;
@@ -116,13 +117,13 @@ export class Metrics {
       "condition",
     ]);
     this.#storeErrors = new BoundedCounter(registry, "meerkat_store_errors_total", "Queries that failed", ["query"]);
-    this.#storeSeconds = new Histogram({
-      name: "meerkat_store_seconds",
-      help: "Duration of database queries",
-      labelNames: ["query"],
-      buckets: SECONDS,
-      registers: [registry],
-    });
+    this.#storeSeconds = new PlainHistogram(
+      registry,
+      "meerkat_store_seconds",
+      "Duration of database queries",
+      "query",
+      SECONDS,
+    );
     this.#lag = measureLag(registry, clock);
     declareProcess(registry, clock);
   }
@@ -164,7 +165,7 @@ export class Metrics {
   /** To give to the store as its observer: every query, its milliseconds, and whether it succeeded. */
   readonly storeQuery = (query: string, ms: number, ok: boolean): void => {
     const label = this.#storeQueries.bounded(query);
-    this.#storeSeconds.labels(label).observe(ms / 1000);
+    this.#storeSeconds.observe(label, ms / 1000);
     if (!ok) this.#storeErrors.add(1, label);
   };
 

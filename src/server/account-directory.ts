@@ -9,6 +9,7 @@ import { StanzaError, StreamError } from "../stanza/errors.ts";
 import { Jid } from "../stanza/jid.ts";
 import { AccountExists, type Accounts } from "../store/accounts.ts";
 import type { SessionKeeper } from "../stream/session-keeper.ts";
+import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import type { Randomness } from "../util/random.ts";
 
 /** What the configuration says about the accounts of one host. */
@@ -36,13 +37,14 @@ export class AccountDirectory implements AccountService, AccountLookup {
     this.#parts = parts;
   }
 
-  async credentials(username: string, domain: string): Promise<Credentials | undefined> {
-    const text = await this.#parts.accounts.credentials(domain, username);
-    if (text === undefined) return undefined;
-    const credentials = parseCredentials(text);
-    if (credentials === undefined)
-      this.#parts.log.error({ account: `${username}@${domain}` }, "stored credentials are unreadable");
-    return credentials;
+  credentials(username: string, domain: string, only?: ScramHash): MaybePromise<Credentials | undefined> {
+    return then(this.#parts.accounts.credentials(domain, username), (text) => {
+      if (text === undefined) return undefined;
+      const credentials = parseCredentials(text, only);
+      if (credentials === undefined)
+        this.#parts.log.error({ account: `${username}@${domain}` }, "stored credentials are unreadable");
+      return credentials;
+    });
   }
 
   /** An account whose keys are few (an import) gets the rest at the one moment its password is known. */
@@ -71,7 +73,7 @@ export class AccountDirectory implements AccountService, AccountLookup {
     return formatCredentials(credentials);
   }
 
-  exists(account: Jid): Promise<boolean> {
+  exists(account: Jid): MaybePromise<boolean> {
     return this.#parts.accounts.exists(account.domain, account.local);
   }
 

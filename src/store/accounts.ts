@@ -1,9 +1,11 @@
 /** The accounts of the internal and SQL back ends: who exists on a domain, and the keys that prove it. */
 
+import { type MaybePromise, then } from "../util/maybe-promise.ts";
 import { key, millis, text } from "./columns.ts";
 import { StoreConflict } from "./errors.ts";
 import { pages } from "./keyset.ts";
 import type { Migration } from "./migrations.ts";
+import type { PreparedSelect } from "./prepared.ts";
 import { insertRows } from "./rows.ts";
 import type { Store } from "./store.ts";
 
@@ -46,9 +48,17 @@ const importAttemptsMax = 5;
 /** Names are taken as they are: the caller prepares them (PRECIS). All methods may throw the errors of errors.ts. */
 export class Accounts {
   readonly #store: Store;
+  readonly #credentials: PreparedSelect<[domain: string, username: string], { pass_details: string }>;
+  readonly #exists: PreparedSelect<[domain: string, username: string], unknown>;
 
   constructor(store: Store) {
     this.#store = store;
+    const row = (domain: string, username: string) =>
+      this.#db.selectFrom("users").where("domain", "=", domain).where("username", "=", username);
+    this.#credentials = store.prepare((domain: string, username: string) =>
+      row(domain, username).select("pass_details"),
+    );
+    this.#exists = store.prepare((domain: string, username: string) => row(domain, username).select("created_at"));
   }
 
   /** @throws AccountExists; ValueTooLong for a name of more than 250 characters. */
@@ -63,14 +73,8 @@ export class Accounts {
   }
 
   /** The text given at creation or last set; undefined when there is no such account. */
-  async credentials(domain: string, username: string): Promise<string | undefined> {
-    const row = await this.#db
-      .selectFrom("users")
-      .select("pass_details")
-      .where("domain", "=", domain)
-      .where("username", "=", username)
-      .executeTakeFirst();
-    return row?.pass_details;
+  credentials(domain: string, username: string): MaybePromise<string | undefined> {
+    return then(this.#credentials.first(domain, username), (row) => row?.pass_details);
   }
 
   /** False when there is no such account. */
@@ -84,14 +88,8 @@ export class Accounts {
     return result.numUpdatedRows > 0n;
   }
 
-  async exists(domain: string, username: string): Promise<boolean> {
-    const row = await this.#db
-      .selectFrom("users")
-      .select("created_at")
-      .where("domain", "=", domain)
-      .where("username", "=", username)
-      .executeTakeFirst();
-    return row !== undefined;
+  exists(domain: string, username: string): MaybePromise<boolean> {
+    return then(this.#exists.first(domain, username), (row) => row !== undefined);
   }
 
   /** False when there was no such account. */

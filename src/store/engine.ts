@@ -2,6 +2,8 @@
 
 import type { Dialect, Kysely } from "kysely";
 import type { Clock } from "../util/clock.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
+import type { BoundValue } from "./bind.ts";
 import type { StoreDialect } from "./settings.ts";
 
 /** A database whose tables the type system does not know. Typed users get theirs from `store.tables<T>()`. */
@@ -31,6 +33,8 @@ export interface Engine {
   readonly ready: boolean;
   /** Connections in use, idle, and callers waiting for one. */
   readonly stats: { used: number; idle: number; waiting: number };
+  /** Runs a SELECT outside of any transaction; at once where that needs no waiting. Every error is a rejection. */
+  select(name: string, sql: string, parameters: BoundValue[]): MaybePromise<unknown[]>;
   /** Reaches the database once. @throws StoreUnavailable saying where it was looked for. */
   open(): Promise<void>;
   /** Runs `use` with a connection of its own that is exempt from the query timeout (for migrations and their lock). */

@@ -15,7 +15,7 @@ import {
   type QueryResult,
   type TransactionSettings,
 } from "kysely";
-import { bindAll } from "./bind.ts";
+import { type BoundValue, bindAll } from "./bind.ts";
 import type { AnyDatabase, Engine, EngineContext } from "./engine.ts";
 import { QueryFailed, StoreUnavailable, toStoreError } from "./errors.ts";
 import { Health } from "./health.ts";
@@ -77,6 +77,15 @@ class ServerEngine implements Engine {
 
   get stats(): { used: number; idle: number; waiting: number } {
     return this.#pool.stats;
+  }
+
+  async select(name: string, sql: string, parameters: BoundValue[]): Promise<unknown[]> {
+    const connection = await this.#acquire();
+    try {
+      return (await connection.run(name, sql, parameters, true)).rows;
+    } finally {
+      this.#pool.release(connection);
+    }
   }
 
   async open(): Promise<void> {

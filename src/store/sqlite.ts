@@ -18,6 +18,7 @@ import {
   SqliteQueryCompiler,
   type TransactionSettings,
 } from "kysely";
+import type { MaybePromise } from "../util/maybe-promise.ts";
 import { type BoundValue, bindAll } from "./bind.ts";
 import type { Engine, EngineContext } from "./engine.ts";
 import { StoreBusy, StoreUnavailable, toStoreError } from "./errors.ts";
@@ -49,6 +50,7 @@ export function sqliteEngine(settings: SqliteSettings, context: EngineContext): 
     get stats() {
       return file.stats;
     },
+    select: (name, sql, parameters) => file.select(name, sql, parameters),
     open: async () => file.open(),
     dedicated: (use) => use(new Kysely({ dialect: kysely })),
     close: () => file.close(),
@@ -86,6 +88,10 @@ class SqliteConnection {
     return { rows: this.#rows(cached, parameters) };
   }
 
+  select(sql: string, parameters: BoundValue[]): unknown[] {
+    return this.#rows(this.#prepare(sql), parameters);
+  }
+
   *iterate(sql: string, parameters: BoundValue[]): Generator<unknown> {
     const statement = this.#database.prepare(sql);
     statement.setReadBigInts(true);
@@ -107,8 +113,11 @@ class SqliteConnection {
   #prepare(sql: string): CachedStatement {
     let cached = this.#statements.get(sql);
     if (cached !== undefined) {
-      this.#statements.delete(sql);
-      this.#statements.set(sql, cached);
+      // The order matters only when statements may have to go soon.
+      if (this.#statements.size > statementsMax / 2) {
+        this.#statements.delete(sql);
+        this.#statements.set(sql, cached);
+      }
       return cached;
     }
     const statement = this.#database.prepare(sql);
@@ -277,6 +286,42 @@ class SqliteFile {
     const next = this.#waiters.shift();
     if (next === undefined) this.#locked = false;
     else next.grant();
+  }
+
+  /**
+   * A SELECT, at once: promises would cost more than SQLite itself. The fallback is for when another process holds the file,
+   * when a transaction is open and there is no second view, and when sockets must get a turn.
+   */
+  select(name: string, sql: string, parameters: BoundValue[]): MaybePromise<unknown[]> {
+    if (!this.isOpen) return Promise.reject(closedError());
+    const connection = this.#reader ?? (this.#locked ? undefined : this.#writer);
+    if (connection === undefined || this.#busyMs > sliceMs) return this.#selectLater(name, sql, parameters);
+    const { clock, observe } = this.context;
+    const started = clock.monotonic();
+    try {
+      const rows = connection.select(sql, parameters);
+      const took = clock.monotonic() - started;
+      this.#busyMs += took;
+      observe(name, took, true);
+      return rows;
+    } catch (thrown) {
+      const error = toStoreError("sqlite", thrown);
+      if (error instanceof StoreBusy) return this.#selectLater(name, sql, parameters);
+      observe(name, clock.monotonic() - started, false);
+      return Promise.reject(error);
+    }
+  }
+
+  async #selectLater(name: string, sql: string, parameters: BoundValue[]): Promise<unknown[]> {
+    if (this.#reader !== undefined) {
+      return this.attempt(name, () => (this.#reader ?? this.writer).select(sql, parameters));
+    }
+    await this.lock();
+    try {
+      return await this.attempt(name, () => this.writer.select(sql, parameters));
+    } finally {
+      this.unlock();
+    }
   }
 
   /**

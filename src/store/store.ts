@@ -1,8 +1,10 @@
 /** The SQL database of a node, whichever it is: opened, watched, and handed out as a Kysely instance. */
 
-import { Kysely } from "kysely";
+import { type CompiledQuery, Kysely } from "kysely";
 import type { Clock } from "../util/clock.ts";
+import type { SqlValue } from "./bind.ts";
 import type { AnyDatabase, Engine, StoreLog, StoreObserver } from "./engine.ts";
+import { PreparedSelect } from "./prepared.ts";
 import { serverEngine } from "./server.ts";
 import type { StoreDialect, StoreSettings } from "./settings.ts";
 import { sqliteEngine } from "./sqlite.ts";
@@ -42,6 +44,21 @@ export class Store {
   /** The same database, with the tables a part of the house declares for itself. */
   tables<T>(): Kysely<T> {
     return this.#db as Kysely<T>;
+  }
+
+  /**
+   * A SELECT whose SQL is made once, at its first use; for queries that run at each login or message. `build` gets
+   * stand-ins for the arguments, which it may only hand on to the query builder.
+   */
+  prepare<Args extends SqlValue[], Row>(
+    build: (...args: Args) => { compile(): CompiledQuery<Row> },
+  ): PreparedSelect<Args, Row> {
+    return new PreparedSelect(this.#engine, build);
+  }
+
+  /** The database is in this process: prepared selects are answered at once unless it is busy. */
+  get embedded(): boolean {
+    return this.dialect === "sqlite";
   }
 
   /** Whether the database answers, as far as is known now. */

@@ -58,6 +58,8 @@ export class Conversation {
   readonly router: Router;
   readonly host: Host;
   readonly store: Store;
+  /** A short name of each query so far, such as "select vcard". */
+  readonly queries: string[];
   readonly writes: GroupCommit;
   readonly people: Person[] = [];
   readonly accounts: Set<string>;
@@ -65,8 +67,9 @@ export class Conversation {
   #serial = 0;
   #ids = 0;
 
-  private constructor(store: Store, options: ConversationOptions) {
+  private constructor(store: Store, queries: string[], options: ConversationOptions) {
     this.store = store;
+    this.queries = queries;
     const random = {
       bytes: (count: number) => new Uint8Array(count).fill(7),
       id: () => `random${++this.#ids}`,
@@ -93,10 +96,13 @@ export class Conversation {
   static async start(options: ConversationOptions): Promise<Conversation> {
     failures.length = 0;
     const clock = new ManualClock();
-    const store = await openStore({ driver: "sqlite", path: ":memory:" }, { clock, log });
+    const queries: string[] = [];
+    const observe = (query: string) => void queries.push(query);
+    const store = await openStore({ driver: "sqlite", path: ":memory:" }, { clock, log, observe });
     const migrations = new Set(options.modules.flatMap((module) => module.migrations ?? []));
     await migrate(store, [...migrations], { clock });
-    return new Conversation(store, options);
+    queries.length = 0;
+    return new Conversation(store, queries, options);
   }
 
   #context(options: unknown, random: unknown, given: ConversationOptions): Partial<ModuleContext<unknown>> {

@@ -130,20 +130,14 @@ describe("initial presence (4.2, 4.3)", () => {
       names.flatMap((name) => [["alice", `${name}@localhost`, "B"] as const, [name, "alice@localhost", "B"] as const]),
     );
     for (const name of names) await enters(`${name}@localhost/x`);
-    const executor = talk.store.db.getExecutor();
-    let queries = 0;
-    const count = executor.executeQuery.bind(executor);
-    executor.executeQuery = (...args) => {
-      queries++;
-      return count(...args);
-    };
+    talk.queries.length = 0;
     const alice = await talk.online("alice@localhost/phone");
     expect((await alice.takes()).length).toBe(31);
-    expect(queries).toBe(2);
-    queries = 0;
+    expect(talk.queries).toEqual(["select rosterusers", "select rosterusers"]);
+    talk.queries.length = 0;
     await alice.sends("<presence><show>away</show></presence>");
     await alice.leaves();
-    expect(queries).toBe(0);
+    expect(talk.queries).toEqual([]);
   });
 
   test("of a session that ended meanwhile is not sent after its unavailable presence", async () => {

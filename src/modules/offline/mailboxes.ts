@@ -111,6 +111,8 @@ export class Mailboxes implements OfflineService {
   readonly #counts = new BoundedMap<string, Count>(countedMax);
   /** Messages in the hands of sessions, by account. */
   readonly #claimed = new Map<string, Set<number>>();
+  /** Messages on their way to the database. */
+  #adding = 0;
   /** Messages on their way back, by account, in the order they went out. */
   readonly #returning = new Map<string, Returning[]>();
   /** The handing over that runs for an account; the next one waits for it. */
@@ -169,6 +171,7 @@ export class Mailboxes implements OfflineService {
     const { clock, writes } = this.#house;
     const storedAt = clock.now();
     count.waiting++;
+    this.#adding++;
     const stored = this.#store.add(writes, account, {
       from: stanza.from?.full ?? "",
       storedAt,
@@ -176,8 +179,12 @@ export class Mailboxes implements OfflineService {
       stanza: stanza.toXml(),
     });
     stored.then(
-      () => this.#meetLatecomer(account),
       () => {
+        this.#adding--;
+        this.#meetLatecomer(account);
+      },
+      () => {
+        this.#adding--;
         count.waiting--;
       },
     );
@@ -216,9 +223,11 @@ export class Mailboxes implements OfflineService {
       current.wanted = true;
       return;
     }
+    const bare = session.account.bare;
+    // Nearly always nothing waits: then nobody has to be read to, or waited for.
+    if (this.#adding === 0 && !this.#running.has(bare) && this.#store.surelyEmpty(session.account)) return;
     const state: Reader = { held: [], handing: false, again: false, wanted: true };
     reader.set(session, state);
-    const bare = session.account.bare;
     const run = this.#read(session, state, this.#running.get(bare)).finally(() => {
       if (this.#running.get(bare) === run) this.#running.delete(bare);
     });

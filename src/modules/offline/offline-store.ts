@@ -3,7 +3,9 @@ import type { Jid } from "../../stanza/jid.ts";
 import { autoId, key, millis, text } from "../../store/columns.ts";
 import type { GroupCommit } from "../../store/group-commit.ts";
 import type { Migration } from "../../store/migrations.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import type { Store } from "../../store/store.ts";
+import type { MaybePromise } from "../../util/maybe-promise.ts";
 
 export interface OfflineTables {
   offline_messages: {
@@ -61,9 +63,21 @@ export interface NewMessage {
 /** All methods may throw the errors of store/errors.ts. */
 export class OfflineStore {
   readonly #store: Store;
+  readonly #any: PreparedSelect<[domain: string, username: string], unknown>;
+  readonly #page: PreparedSelect<[domain: string, username: string, after: number, limit: number], WaitingMessage>;
 
   constructor(store: Store) {
     this.#store = store;
+    const ofAccount = (domain: string, username: string) =>
+      this.#db.selectFrom("offline_messages").where("domain", "=", domain).where("username", "=", username);
+    this.#any = store.prepare((domain: string, username: string) => ofAccount(domain, username).select("id").limit(1));
+    this.#page = store.prepare((domain: string, username: string, after: number, limit: number) =>
+      ofAccount(domain, username)
+        .select(["id", "stored_at as storedAt", "expires_at as expiresAt", "stanza"])
+        .where("id", ">", after)
+        .orderBy("id")
+        .limit(limit),
+    );
   }
 
   get #db() {
@@ -86,16 +100,21 @@ export class OfflineStore {
   }
 
   /** The oldest `limit` messages of an account with a number above `after`. */
-  async page(account: Jid, after: number, limit: number): Promise<WaitingMessage[]> {
-    return this.#db
-      .selectFrom("offline_messages")
-      .select(["id", "stored_at as storedAt", "expires_at as expiresAt", "stanza"])
-      .where("domain", "=", account.domain)
-      .where("username", "=", account.local)
-      .where("id", ">", after)
-      .orderBy("id")
-      .limit(limit)
-      .execute();
+  page(account: Jid, after: number, limit: number): MaybePromise<WaitingMessage[]> {
+    return this.#page.all(account.domain, account.local, after, limit);
+  }
+
+  /**
+   * Whether it is certain, at once, that nothing is stored for an account. False also where the database would have to be
+   * waited for: then `page` may as well be asked.
+   */
+  surelyEmpty(account: Jid): boolean {
+    if (!this.#store.embedded) return false;
+    const found = this.#any.all(account.domain, account.local);
+    if (!(found instanceof Promise)) return found.length === 0;
+    // An error will come again where `page` is asked.
+    found.catch(() => undefined);
+    return false;
   }
 
   /** How many messages wait for an account. */

@@ -12,6 +12,7 @@ import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { presence, type Stanza } from "../../stanza/stanza.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
+import { then } from "../../util/maybe-promise.ts";
 import { type ContactFacts, isBlock, kindOf, PRESENCE_IN, PRESENCE_OUT, type PrivacyList } from "./privacy-list.ts";
 import { nothingStored, type PrivacyState, PrivacyStore, type PrivacyWish } from "./privacy-store.ts";
 
@@ -126,7 +127,7 @@ export class Guard {
 
   #opened(session: Session): MaybePromise<undefined> {
     if (this.#present.has(session.account.bare)) return undefined;
-    return this.#store.load(session.account).then((state) => {
+    return then(this.#store.load(session.account), (state) => {
       if (!this.#house.sessionsOf(session.account).includes(session)) return undefined;
       this.#present.set(session.account.bare, { state, stale: false, facts: undefined });
       this.#remembered.delete(session.account.bare);
@@ -157,10 +158,11 @@ export class Guard {
   }
 
   /** The newest state, for requests about the lists themselves. */
-  async load(account: Jid): Promise<PrivacyState> {
-    const state = await this.#store.load(account);
-    this.#learn(account, state);
-    return state;
+  load(account: Jid): MaybePromise<PrivacyState> {
+    return then(this.#store.load(account), (state) => {
+      this.#learn(account, state);
+      return state;
+    });
   }
 
   #learn(account: Jid, state: PrivacyState): void {
@@ -179,7 +181,7 @@ export class Guard {
     if (to === undefined || this.#isExempt(session.account, to)) return undefined;
     const state = this.#known(session.account);
     if (state === nothingStored) return undefined;
-    if (state === undefined) return this.load(session.account).then(() => this.#outgoing(stanza, session));
+    if (state === undefined) return then(this.load(session.account), () => this.#outgoing(stanza, session));
     const list = listOf(state, session);
     if (list === undefined) return undefined;
     if (!list.needsRoster) return sendOrRefuse(list, stanza, to, stranger);
@@ -193,7 +195,7 @@ export class Guard {
     if (from === undefined || this.#isExempt(account, from)) return undefined;
     const state = this.#known(account);
     if (state === nothingStored) return undefined;
-    if (state === undefined) return this.load(account).then(() => this.#incoming(stanza, account));
+    if (state === undefined) return then(this.load(account), () => this.#incoming(stanza, account));
     if (state.lists.size === 0) return undefined;
     const lists = this.#listsConcerned(state, account, stanza.to!);
     if (lists === undefined) return undefined;
@@ -266,7 +268,7 @@ export class Guard {
     const state = this.#known(account);
     if (state === nothingStored) return false;
     if (state === undefined) {
-      return this.load(account).then(() => this.#isBlocked(account, session, stanza, direction));
+      return then(this.load(account), () => this.#isBlocked(account, session, stanza, direction));
     }
     const list = session === undefined ? defaultOf(state) : listOf(state, session);
     if (list === undefined) return false;

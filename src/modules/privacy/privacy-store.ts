@@ -4,7 +4,9 @@ import type { Jid } from "../../stanza/jid.ts";
 import { integer, key, text } from "../../store/columns.ts";
 import { StoreConflict } from "../../store/errors.ts";
 import type { Migration } from "../../store/migrations.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import type { Store } from "../../store/store.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import { PrivacyList, type Rule, type RuleType } from "./privacy-list.ts";
 
 export interface PrivacyTables {
@@ -53,33 +55,31 @@ export type PrivacyWish = Pick<PrivacyState, "defaultName" | "lists">;
 /** How often a change starts over because somebody else made one meanwhile. */
 const attemptsMax = 5;
 
+const loaded = ["version", "default_list", "lists"] as const;
+type Loaded = (typeof loaded)[number];
+
 type StoredRule = [type: RuleType, value: string, allow: 0 | 1, order: number, kinds: number];
 
 /** All methods may throw the errors of store/errors.ts. */
 export class PrivacyStore {
   readonly #store: Store;
+  readonly #row: PreparedSelect<[domain: string, username: string], Pick<PrivacyTables["privacy_lists"], Loaded>>;
 
   constructor(store: Store) {
     this.#store = store;
+    this.#row = store.prepare((domain: string, username: string) =>
+      this.#db.selectFrom("privacy_lists").select(loaded).where("domain", "=", domain).where("username", "=", username),
+    );
   }
 
   get #db() {
     return this.#store.tables<PrivacyTables>();
   }
 
-  async load(account: Jid): Promise<PrivacyState> {
-    const row = await this.#db
-      .selectFrom("privacy_lists")
-      .select(["version", "default_list", "lists"])
-      .where("domain", "=", account.domain)
-      .where("username", "=", account.local)
-      .executeTakeFirst();
-    if (row === undefined) return nothingStored;
-    const lists = new Map<string, PrivacyList>();
-    for (const [name, rules] of JSON.parse(row.lists) as [string, StoredRule[]][]) {
-      lists.set(name, new PrivacyList(rules.map(toRule)));
-    }
-    return { version: row.version, defaultName: row.default_list ?? undefined, lists };
+  load(account: Jid): MaybePromise<PrivacyState> {
+    return then(this.#row.first(account.domain, account.local), (row) =>
+      row === undefined ? nothingStored : stateOf(row),
+    );
   }
 
   /**
@@ -139,6 +139,14 @@ export class PrivacyStore {
       .where("username", "=", account.local)
       .execute();
   }
+}
+
+function stateOf(row: Pick<PrivacyTables["privacy_lists"], Loaded>): PrivacyState {
+  const lists = new Map<string, PrivacyList>();
+  for (const [name, rules] of JSON.parse(row.lists) as [string, StoredRule[]][]) {
+    lists.set(name, new PrivacyList(rules.map(toRule)));
+  }
+  return { version: row.version, defaultName: row.default_list ?? undefined, lists };
 }
 
 function toRule([type, value, allow, order, kinds]: StoredRule): Rule {

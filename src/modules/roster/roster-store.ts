@@ -4,9 +4,11 @@ import { StanzaError } from "../../stanza/errors.ts";
 import { flag, key, millis, text } from "../../store/columns.ts";
 import { isRetriable, ValueTooLong } from "../../store/errors.ts";
 import type { Migration } from "../../store/migrations.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import { retryWithBackoff } from "../../store/retry.ts";
 import { insertRows, upsertRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import { APPROVED, FROM, PENDING_IN, PENDING_OUT, type SubscriptionState, TO } from "./subscription.ts";
 
 export interface RosterTables {
@@ -114,15 +116,40 @@ export class RosterStore {
   readonly #store: Store;
   readonly #limits: RosterLimits;
 
+  // What every login asks.
+  readonly #list: PreparedSelect<[server: string, username: string], StoredItem>;
+  readonly #related: PreparedSelect<
+    [server: string, username: string],
+    Pick<RosterRow, "jid" | "subscription" | "ask" | "approved">
+  >;
+  readonly #sharing: PreparedSelect<[server: string, jid: string], { username: string }>;
+  readonly #version: PreparedSelect<[server: string, username: string], { version: number }>;
+
   constructor(store: Store, limits: RosterLimits) {
     this.#store = store;
     this.#limits = limits;
+    this.#list = store.prepare((domain: string, local: string) =>
+      this.#items({ domain, local }).select(plainColumns).where("listed", "=", 1),
+    );
+    this.#related = store.prepare((domain: string, local: string) =>
+      this.#items({ domain, local })
+        .select(["jid", "subscription", "ask", "approved"])
+        .where((where) => where.or([where("subscription", "<>", "N"), where("ask", "in", ["I", "B"])])),
+    );
+    this.#sharing = store.prepare((domain: string, viewer: string) =>
+      this.#db
+        .selectFrom("rosterusers")
+        .select("username")
+        .where("jid", "=", viewer)
+        .where("server", "=", domain)
+        .where("subscription", "in", ["F", "B"]),
+    );
+    this.#version = store.prepare((domain: string, local: string) => this.#versions(this.#db, { domain, local }));
   }
 
   /** Everything clients see of a roster, in one query. */
-  async list(owner: Owner): Promise<RosterItem[]> {
-    const rows = await this.#items(owner).select(plainColumns).where("listed", "=", 1).execute();
-    return rows.map(itemOf);
+  list(owner: Owner): MaybePromise<RosterItem[]> {
+    return then(this.#list.all(owner.domain, owner.local), (rows) => rows.map(itemOf));
   }
 
   /** One item with the request that may wait in it. */
@@ -132,12 +159,10 @@ export class RosterStore {
   }
 
   /** Those items between which and the account presence flows, or that wait for the account's answer. */
-  async related(owner: Owner): Promise<{ jid: string; state: SubscriptionState }[]> {
-    const rows = await this.#items(owner)
-      .select(["jid", "subscription", "ask", "approved"])
-      .where((where) => where.or([where("subscription", "<>", "N"), where("ask", "in", ["I", "B"])]))
-      .execute();
-    return rows.map((row) => ({ jid: row.jid, state: stateOf(row) }));
+  related(owner: Owner): MaybePromise<{ jid: string; state: SubscriptionState }[]> {
+    return then(this.#related.all(owner.domain, owner.local), (rows) =>
+      rows.map((row) => ({ jid: row.jid, state: stateOf(row) })),
+    );
   }
 
   /** Requests that wait for the account's answer, oldest first. */
@@ -152,21 +177,13 @@ export class RosterStore {
   }
 
   /** Local parts of the accounts of `domain` that let `viewer` see their presence, by their own word. */
-  async sharingWith(domain: string, viewer: string): Promise<string[]> {
-    const rows = await this.#db
-      .selectFrom("rosterusers")
-      .select("username")
-      .where("jid", "=", viewer)
-      .where("server", "=", domain)
-      .where("subscription", "in", ["F", "B"])
-      .execute();
-    return rows.map((row) => row.username);
+  sharingWith(domain: string, viewer: string): MaybePromise<string[]> {
+    return then(this.#sharing.all(domain, viewer), (rows) => rows.map((row) => row.username));
   }
 
   /** The number of the last change; 0 before the first. */
-  async version(owner: Owner): Promise<number> {
-    const row = await this.#versions(this.#db, owner).executeTakeFirst();
-    return row === undefined ? 0 : Number(row.version);
+  version(owner: Owner): MaybePromise<number> {
+    return then(this.#version.first(owner.domain, owner.local), (row) => (row === undefined ? 0 : Number(row.version)));
   }
 
   /**

@@ -7,6 +7,7 @@ import { marks } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { Jid, parseJid } from "../../stanza/jid.ts";
 import { iq, presence, Stanza } from "../../stanza/stanza.ts";
+import { then } from "../../util/maybe-promise.ts";
 import { ContactCache, type Contacts } from "./contact-cache.ts";
 import { itemText, queryXml, readWish, removedText } from "./roster-item.ts";
 import { type Decision, type Owner, type RosterChange, type RosterItem, RosterStore } from "./roster-store.ts";
@@ -64,22 +65,24 @@ export class Rosters {
   // Section 2: the roster.
 
   /** Sections 2.1.3 and 2.6. From now on the resource gets pushes. */
-  async get({ session, from, payload }: IqContext): Promise<Effect | undefined> {
+  get({ session, from, payload }: IqContext): MaybePromise<Effect | undefined> {
     if (session !== undefined) session.mark(marks.roster, true);
-    const owner = ownerOf(from);
-    const known = payload.attr("ver");
-    for (let reads = 1; ; reads++) {
-      const before = this.#cache.changes;
-      // The version is read first: what a client then believes too old is only sent to it again.
-      const version = this.#house.options.versioning ? await this.#store.version(owner) : undefined;
+    return this.#read(ownerOf(from), payload.attr("ver"), 1);
+  }
+
+  #read(owner: Owner, known: string | undefined, reads: number): MaybePromise<Effect | undefined> {
+    const before = this.#cache.changes;
+    // The version is read first: what a client then believes too old is only sent to it again.
+    return then(this.#house.options.versioning ? this.#store.version(owner) : undefined, (version) => {
       if (version !== undefined && known === String(version)) return undefined;
-      const items = await this.#store.list(owner);
-      // A push must not overtake a result that does not hold it yet.
-      if (before !== this.#cache.changes && reads < readsMax) continue;
-      let text = "";
-      for (const item of items) text += itemText(item);
-      return reply(queryXml(text, version));
-    }
+      return then(this.#store.list(owner), (items) => {
+        // A push must not overtake a result that does not hold it yet.
+        if (before !== this.#cache.changes && reads < readsMax) return this.#read(owner, known, reads + 1);
+        let text = "";
+        for (const item of items) text += itemText(item);
+        return reply(queryXml(text, version));
+      });
+    });
   }
 
   /** Sections 2.3 to 2.5. */
@@ -246,30 +249,25 @@ export class Rosters {
     return contacts instanceof Promise ? contacts.then((known) => known.presence) : contacts.presence;
   }
 
-  async sharingPresenceWith(viewer: Jid): Promise<ReadonlySet<string>> {
+  sharingPresenceWith(viewer: Jid): MaybePromise<ReadonlySet<string>> {
     const { domain } = this.#house;
-    const locals = await this.#store.sharingWith(domain, viewer.bare);
-    return new Set(locals.map((local) => `${local}@${domain}`));
+    return then(
+      this.#store.sharingWith(domain, viewer.bare),
+      (locals) => new Set(locals.map((local) => `${local}@${domain}`)),
+    );
   }
 
   #contacts(account: Jid): MaybePromise<Contacts> {
     return this.#cache.get(account.bare) ?? this.#readContacts(account);
   }
 
-  async #readContacts(account: Jid): Promise<Contacts> {
+  #readContacts(account: Jid): MaybePromise<Contacts> {
     const changes = this.#cache.changes;
-    const presenceContacts: PresenceContact[] = [];
-    let waiting = false;
-    for (const { jid, state } of await this.#store.related(ownerOf(account))) {
-      if (state & PENDING_IN) waiting = true;
-      const subscription = subscriptionOf(state);
-      if (subscription === "none") continue;
-      const contact = storedJid(jid);
-      if (contact !== undefined) presenceContacts.push({ jid: contact, subscription });
-    }
-    const contacts = { presence: presenceContacts, waiting };
-    this.#cache.learn(account.bare, contacts, changes);
-    return contacts;
+    return then(this.#store.related(ownerOf(account)), (items) => {
+      const contacts = items.length === 0 ? noContacts : contactsIn(items);
+      this.#cache.learn(account.bare, contacts, changes);
+      return contacts;
+    });
   }
 
   // Steps of the above.
@@ -325,6 +323,22 @@ export class Rosters {
     if (item.state & (FROM | PENDING_IN)) tell("unsubscribed");
     return effects;
   }
+}
+
+/** Shared by all accounts without contacts. */
+const noContacts: Contacts = { presence: [], waiting: false };
+
+function contactsIn(items: readonly { readonly jid: string; readonly state: SubscriptionState }[]): Contacts {
+  const contacts: PresenceContact[] = [];
+  let waiting = false;
+  for (const { jid, state } of items) {
+    if (state & PENDING_IN) waiting = true;
+    const subscription = subscriptionOf(state);
+    if (subscription === "none") continue;
+    const contact = storedJid(jid);
+    if (contact !== undefined) contacts.push({ jid: contact, subscription });
+  }
+  return { presence: contacts, waiting };
 }
 
 const ownerOf = (account: Jid): Owner => ({ domain: account.domain, local: account.local });

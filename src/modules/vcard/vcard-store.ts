@@ -2,8 +2,10 @@
 import type { Jid } from "../../stanza/jid.ts";
 import { key, millis, text } from "../../store/columns.ts";
 import type { Migration } from "../../store/migrations.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import { upsertRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 
 interface VcardTables {
   vcard: {
@@ -37,20 +39,22 @@ export const vcardMigrations: readonly Migration[] = [
 export class VcardStore {
   readonly #store: Store;
 
+  readonly #avatar: PreparedSelect<[domain: string, username: string], { avatar: string }>;
+
   constructor(store: Store) {
     this.#store = store;
+    this.#avatar = store.prepare((server: string, username: string) => this.#rowOf(server, username).select("avatar"));
   }
 
   /** The vCard as XML; undefined when there is none. */
   async get(account: Jid): Promise<string | undefined> {
-    const row = await this.#rowOf(account).select("vcard").executeTakeFirst();
+    const row = await this.#rowOf(account.domain, account.local).select("vcard").executeTakeFirst();
     return row?.vcard;
   }
 
   /** SHA-1 in hex of the picture; "" when there is none. */
-  async avatar(account: Jid): Promise<string> {
-    const row = await this.#rowOf(account).select("avatar").executeTakeFirst();
-    return row?.avatar ?? "";
+  avatar(account: Jid): MaybePromise<string> {
+    return then(this.#avatar.first(account.domain, account.local), (row) => row?.avatar ?? "");
   }
 
   async set(account: Jid, vcard: string, avatar: string): Promise<void> {
@@ -67,11 +71,11 @@ export class VcardStore {
       .execute();
   }
 
-  #rowOf(account: Jid) {
+  #rowOf(server: string, username: string) {
     return this.#store
       .tables<VcardTables>()
       .selectFrom("vcard")
-      .where("server", "=", account.domain)
-      .where("username", "=", account.local);
+      .where("server", "=", server)
+      .where("username", "=", username);
   }
 }

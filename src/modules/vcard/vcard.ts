@@ -1,11 +1,12 @@
 /** XEP-0054 vcard-temp 1.3.0, with the avatar hashes of XEP-0153 1.1.1 in presence by the server (XEP-0398 1.0.0). */
 import { option } from "../../config/option.ts";
 import { defineModule } from "../../hooks/define-module.ts";
-import { replaceWith, reply } from "../../hooks/effect.ts";
+import { type MaybePromise, replaceWith, reply } from "../../hooks/effect.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
+import { then } from "../../util/maybe-promise.ts";
 import { type Element, parseElement } from "../../xml/element.ts";
 import { raw, xml } from "../../xml/xml.ts";
 import { avatarHashOf, withAvatarHash } from "./avatar.ts";
@@ -97,27 +98,26 @@ export const vcard = defineModule({
     );
 
     /** Asks the database once a session. */
-    const learnAvatar = async (session: Session): Promise<string> => {
-      const avatar = await store.avatar(session.account);
-      // A vCard that was set meanwhile is newer than what was read.
-      const known = avatarOf.get(session);
-      if (known !== undefined) return known;
-      avatarOf.set(session, avatar);
-      return avatar;
-    };
+    const learnAvatar = (session: Session): MaybePromise<string> =>
+      then(store.avatar(session.account), (avatar) => {
+        // A vCard that was set meanwhile is newer than what was read.
+        const known = avatarOf.get(session);
+        if (known !== undefined) return known;
+        avatarOf.set(session, avatar);
+        return avatar;
+      });
 
     on.stage("outgoing", "presence", (stanza, session) => {
       if (stanza.type !== undefined) return undefined;
       const known = avatarOf.get(session);
       if (known !== undefined) return replaceWith(withAvatarHash(stanza, known));
-      return learnAvatar(session).then(
-        (avatar) => replaceWith(withAvatarHash(stanza, avatar)),
-        (error: unknown) => {
-          // Without the database there is no picture, but presence all the same; the next one asks again.
-          context.log.warn({ err: error, jid: session.jid.full }, "the hash of an avatar could not be read");
-          return undefined;
-        },
-      );
+      const outcome = then(learnAvatar(session), (avatar) => replaceWith(withAvatarHash(stanza, avatar)));
+      if (!(outcome instanceof Promise)) return outcome;
+      return outcome.catch((error: unknown) => {
+        // Without the database there is no picture, but presence all the same; the next one asks again.
+        context.log.warn({ err: error, jid: session.jid.full }, "the hash of an avatar could not be read");
+        return undefined;
+      });
     });
 
     on.answer("avatarHash", (account) => {

@@ -58,7 +58,7 @@ await eachDatabase(describe, (database) => {
         for (let round = 0; round < 3; round++) {
           await Promise.all([1, 2, 3].map(() => accounts.exists("localhost", "alice")));
           expect(await cutConnections()).toBeGreaterThan(0);
-          expect(await eventually(() => accounts.exists("localhost", "alice"))).toBe(true);
+          expect(await eventually(async () => accounts.exists("localhost", "alice"))).toBe(true);
         }
         expect(store.ready).toBe(true);
       },
