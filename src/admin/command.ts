@@ -114,6 +114,10 @@ export class Arguments {
     return this.#values.get(name) as Jid;
   }
 
+  optionalJid(name: string): Jid | undefined {
+    return this.#values.get(name) as Jid | undefined;
+  }
+
   optionalInteger(name: string): number | undefined {
     return this.#values.get(name) as number | undefined;
   }

@@ -1,7 +1,9 @@
-/** `stanza`: sending messages on behalf of an account of ours. */
+/** `stanza`: sending messages on behalf of an account of ours, and reading its archive. */
+import type { ArchivedMessage } from "../hooks/services.ts";
 import { message, type StanzaParts } from "../stanza/stanza.ts";
+import { parseTimestamp } from "../stanza/timestamp.ts";
 import { xml } from "../xml/xml.ts";
-import { type AdminContext, type Arguments, accountOf, argument, type Command } from "./command.ts";
+import { type AdminContext, AdminError, type Arguments, accountOf, argument, type Command, hostOf } from "./command.ts";
 
 const category = "stanza";
 const from = argument.required("jid", "the sender, an account of this server");
@@ -13,6 +15,46 @@ async function send(context: AdminContext, args: Arguments, parts: StanzaParts) 
   const id = context.random.id(12);
   await context.router.route(message({ ...parts, id, from: args.jid("from"), to: args.jid("to") }), undefined);
   return { id };
+}
+
+/** Most messages one command prints. */
+const messagesMost = 500;
+
+/** A moment out of an argument. Throws `AdminError`. */
+export function momentOf(args: Arguments, name: string): number | undefined {
+  const text = args.optionalText(name);
+  if (text === undefined) return undefined;
+  const moment = parseTimestamp(text);
+  if (moment === undefined) {
+    throw new AdminError("bad_argument", `--${name} must be a date and time, such as 2026-01-31T12:00:00Z`);
+  }
+  return moment;
+}
+
+/** Messages of an archive as MongooseIM prints them. */
+export function stanzasPayload(messages: readonly ArchivedMessage[], limit: number) {
+  const stanzas = messages.map(({ id, at, stanza }) => ({
+    stanza_id: id,
+    timestamp: new Date(at).toISOString(),
+    sender: stanza.from?.full ?? "",
+    stanza: stanza.toXml(),
+  }));
+  return { stanzas, limit };
+}
+
+async function lastMessages(context: AdminContext, args: Arguments) {
+  const caller = await accountOf(context, args.jid("caller"));
+  const archive = hostOf(context, caller.domain).registry.service("archive");
+  if (archive === undefined)
+    throw new AdminError("no_archive", `${caller.domain} keeps no archives of its users (mod_mam)`);
+  const limit = Math.min(args.optionalInteger("limit") ?? 50, messagesMost);
+  const [peer, before] = [args.optionalJid("with"), momentOf(args, "before")];
+  const messages = await archive.last(caller, {
+    limit,
+    ...(peer === undefined ? {} : { with: peer }),
+    ...(before === undefined ? {} : { before }),
+  });
+  return stanzasPayload(messages, limit);
 }
 
 export const stanzaCommands: readonly Command[] = [
@@ -42,5 +84,18 @@ export const stanzaCommands: readonly Command[] = [
       const payload = xml`${subject === undefined ? undefined : xml`<subject>${subject}</subject>`}${text === undefined ? undefined : xml`<body>${text}</body>`}`;
       return send(context, args, { type: "headline", payload });
     },
+  },
+  {
+    category,
+    name: "getLastMessages",
+    doc: "Prints the newest messages of an account's archive (mod_mam), oldest first.",
+    example: "meerkat ctl stanza getLastMessages --caller alice@localhost --with bob@localhost --limit 10",
+    arguments: {
+      caller: argument.required("jid", "whose archive, an account of this server"),
+      with: argument.optional("jid", "only messages with this contact"),
+      limit: argument.optional("integer", `how many at most; 50 unless told, never more than ${messagesMost}`),
+      before: argument.optional("text", "only messages before this moment, such as 2026-01-31T12:00:00Z"),
+    },
+    run: lastMessages,
   },
 ];

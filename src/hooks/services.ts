@@ -88,8 +88,11 @@ export interface RoomArchiveService {
   answer(room: Jid, request: Stanza, viewer: ArchiveViewer): Promise<readonly Effect[]>;
   /** The namespaces a room says in service discovery because it has an archive. */
   readonly features: readonly string[];
-  /** The newest messages, oldest first: at most `limit`, none before `since` (milliseconds). For those who enter. */
-  history(room: Jid, limit: number, since?: number): Promise<readonly ArchivedMessage[]>;
+  /**
+   * The newest messages, oldest first: at most `limit`, none before `since` nor from `before` on (milliseconds). For those
+   * who enter, and for the administration.
+   */
+  history(room: Jid, limit: number, since?: number, before?: number): Promise<readonly ArchivedMessage[]>;
   /** A message by its id; undefined when there is none, for a moderator's request. */
   get(room: Jid, id: string): Promise<ArchivedMessage | undefined>;
   /**

@@ -1,8 +1,9 @@
 /** The started server on each kind of database: what clients entrust to it is there after a restart. */
 import { describe, expect, test } from "bun:test";
 import { client, xml } from "@xmpp/client";
-import { eachDatabase, type FreshDatabase } from "../support/databases.ts";
+import { eachDatabase } from "../support/databases.ts";
 import { startServer, type TestServer } from "../support/server.ts";
+import { connectionToml } from "../support/server-database.ts";
 
 // The server's certificate is its own.
 process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
@@ -12,16 +13,6 @@ type Any = any;
 
 const rosterNs = "jabber:iq:roster";
 const waitMs = 10_000;
-
-function connectionToml({ settings }: FreshDatabase): string {
-  if (settings.driver === "sqlite") return `driver = "sqlite"\ndatabase = ${JSON.stringify(settings.path)}`;
-  const { driver, host, port, database, username, password } = settings;
-  const fields = { driver, host, port: port || undefined, database, username, password: password || undefined };
-  return Object.entries(fields)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name} = ${JSON.stringify(value)}`)
-    .join("\n");
-}
 
 async function connect(server: TestServer, username: string, password = "secret"): Promise<Any> {
   const service = `xmpps://127.0.0.1:${server.tlsPort}`;

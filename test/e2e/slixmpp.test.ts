@@ -15,9 +15,11 @@ let server: TestServer;
 
 beforeAll(async () => {
   if (!available) return;
-  const modules = catalogue.filter(({ name }) => name !== "mod_extdisco").map(({ name }) => `[modules.${name}]`);
+  const modules = catalogue
+    .filter(({ name }) => name !== "mod_extdisco")
+    .map(({ name }) => `[modules.${name}]${name === "mod_mam" ? '\nuser_prefs_store = "rdbms"' : ""}`);
   server = await startServer({ modules: modules.join("\n"), general: 'registration_timeout = "infinity"' });
-  const names = ["alice", "bob", "carol", "dora", "erik", "fred", "gina", "newcomer"];
+  const names = ["alice", "bob", "carol", "dora", "erik", "fred", "gina", "hana", "ivan", "newcomer"];
   names.push("hugo", "ida", "jane", "kurt", "lisa", "mona", "nick");
   await Promise.all(names.map((name) => server.register(name)));
 });
@@ -187,5 +189,32 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
     expect(["refused", "disconnected"]).toContain(String(found[2]!.old));
     expect(found.slice(3, 5)).toEqual([{ new: "session" }, { removed: true }]);
     expect(["refused", "disconnected"]).toContain(String(found[5]!.gone));
+  });
+
+  test("archive: read back by page, contact and time; turned off for a contact", async () => {
+    expect(await findings("archive")).toEqual([
+      { features: ["urn:xmpp:mam:2", "urn:xmpp:mam:2#extended", "urn:xmpp:mam:2#groupchat-field"] },
+      {
+        fields: [
+          "FORM_TYPE",
+          "after-id",
+          "before-id",
+          "end",
+          "ids",
+          "include-groupchat",
+          "start",
+          "with",
+          "{urn:xmpp:fulltext:0}fulltext",
+        ],
+      },
+      { everything: 27, first: "number 0", last: "to carol" },
+      { backwards: ["to carol", "an answer", "number 24"] },
+      { carol: ["to carol"] },
+      { later: [] },
+      { ends: true },
+      { others: "forbidden" },
+      { default: "never", always: ["ivan@localhost"] },
+      { last: ["archived", "to carol"] },
+    ]);
   });
 });

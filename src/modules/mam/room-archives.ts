@@ -87,10 +87,14 @@ export class RoomArchives implements RoomArchiveService {
     return [handled, ...answer.messages.map(send), send(resultOf(request, answer.fin))];
   }
 
-  async history(room: Jid, limit: number, since?: number): Promise<readonly ArchivedMessage[]> {
+  async history(room: Jid, limit: number, since?: number, before?: number): Promise<readonly ArchivedMessage[]> {
     if (limit < 1) return [];
     await this.#house.writes.flush();
-    const filter = { owner: room.bare, ...(since === undefined ? {} : { from: firstIdAt(since) }) };
+    const filter = {
+      owner: room.bare,
+      ...(since === undefined ? {} : { from: firstIdAt(since) }),
+      ...(before === undefined ? {} : { to: firstIdAt(before) - 1n }),
+    };
     return (await this.#store.page(filter, { limit, backwards: true })).map(messageOf);
   }
 
