@@ -18,7 +18,7 @@ import type { FabricChannel } from "./fabric/channel.ts";
 import { type NodeIdentity, type PeerDownReason, sameLife } from "./fabric/fabric.ts";
 import { GoneOwner, GoneOwners } from "./gone-owners.ts";
 import { OwnTable } from "./own-table.ts";
-import { PeerTable, type PeerTableActions, type PeerTablePhase } from "./peer-table.ts";
+import { PeerTable, type PeerTableActions, type PeerTableFaults, type PeerTablePhase } from "./peer-table.ts";
 import {
   type Life,
   lifeKey,
@@ -58,6 +58,8 @@ export interface ReplicatorOptions {
   readonly messageBytes?: number;
   readonly chunksAhead?: number;
   readonly logBytesMax?: number;
+  /** For tests of the tests. */
+  readonly faults?: PeerTableFaults;
 }
 
 export interface ReplicatorCounters {
@@ -194,6 +196,11 @@ export class Replicator {
     });
   }
 
+  /** This node. */
+  get self(): NodeIdentity {
+    return this.#channel.self;
+  }
+
   /** The node through which a key that must be unique is created; this node's number when it is this one. */
   createVia(key: string): number {
     return rendezvous(key, [this.#channel.self.number, ...this.#peers.keys()])!;
@@ -272,7 +279,11 @@ export class Replicator {
     for (const own of this.#own.values()) {
       const table = peer.tables.get(own.store.name);
       if (table !== undefined) table.returned();
-      else peer.tables.set(own.store.name, new PeerTable(identity, own.store, this.#actionsFor(identity)));
+      else
+        peer.tables.set(
+          own.store.name,
+          new PeerTable(identity, own.store, this.#actionsFor(identity), this.#options.faults),
+        );
     }
     this.#sendDigests(identity.number);
   }

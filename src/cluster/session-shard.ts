@@ -23,8 +23,7 @@ export const Field = { next: 0, serial: 1, startedAt: 2, place: 3, state: 4, len
 
 export class SessionShard {
   words: Uint32Array = new Uint32Array(64);
-  /** The same memory; a `Buffer` because its `toString` takes a range without making a view. */
-  bytes: Buffer = Buffer.from(this.words.buffer);
+  bytes: Uint8Array = new Uint8Array(this.words.buffer);
   /** The first word that is not used; word 0 never is, so that index 0 means none. */
   used = 1;
   /** Grows whenever records change their places. */
@@ -186,7 +185,7 @@ export class SessionShard {
       at += size;
     }
     this.words = to;
-    this.bytes = Buffer.from(to.buffer);
+    this.bytes = new Uint8Array(to.buffer);
     this.used = at;
     this.#free = 0;
     this.version++;
@@ -208,7 +207,7 @@ export class SessionShard {
     const words = new Uint32Array(size);
     words.set(this.words);
     this.words = words;
-    this.bytes = Buffer.from(words.buffer);
+    this.bytes = new Uint8Array(words.buffer);
   }
 
   /** A larger index, or one of the same size without the traces of accounts that are gone. */

@@ -14,6 +14,11 @@ export interface Placement {
   claim(key: string): void;
   /** It does no longer: the thing is gone, or rests in the database. */
   release(key: string): void;
+  /**
+   * After a partition two nodes may hold one key. The one whose claim is older is told, and ends its own: whoever was in it comes back
+   * through the other.
+   */
+  onConflict(handler: (key: string) => void): void;
 }
 
 /** The way to a thing on another node. */
@@ -23,4 +28,4 @@ export interface RemoteHome {
 }
 
 /** A node alone. */
-export const allHere: Placement = { home: () => undefined, claim() {}, release() {} };
+export const allHere: Placement = { home: () => undefined, claim() {}, release() {}, onConflict() {} };

@@ -10,6 +10,8 @@ export interface SessionLink {
   send(stanza: Stanza): void;
   /** Ends the stream, telling the client why. */
   close(error: StreamError | undefined): void;
+  /** Ends the connection but not the session, which waits to be resumed. */
+  part(): void;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly secure: boolean;
@@ -19,6 +21,8 @@ export interface SessionLink {
 /** Takes what is written to a session: the stream itself, or XEP-0198's queue in front of it. */
 export interface SessionOutlet extends Origin {
   write(session: Session, stanza: Stanza): void;
+  /** What this one stands in for while the session moves to another node. */
+  readonly before?: SessionOutlet;
   /** Calls `run` once the client has acknowledged all that was written so far; never when the session ends before. */
   afterAcknowledged?(run: () => void): void;
 }
@@ -54,7 +58,7 @@ export class Session implements Resource {
   outlet: SessionOutlet | undefined = undefined;
   #slots: unknown[] | undefined = undefined;
 
-  constructor(serial: number, jid: Jid, host: SessionHost, link: SessionLink, startedAt: number) {
+  constructor(serial: number, jid: Jid, host: SessionHost, link: SessionLink | undefined, startedAt: number) {
     this.serial = serial;
     this.jid = jid;
     this.account = jid.toBare();
@@ -121,8 +125,16 @@ export class Session implements Resource {
     return states;
   }
 
-  /** What `describeSlots` told, perhaps by another version: what is not known here is left out. */
-  restoreSlots(states: Readonly<Record<string, unknown>>): void {
+  /** As it was on another node, perhaps of another version: what is not known here is left out. Before anybody knows of this session. */
+  restore(
+    presence: Stanza | undefined,
+    priority: number,
+    marks: number,
+    states: Readonly<Record<string, unknown>>,
+  ): void {
+    this.presence = presence;
+    this.priority = priority;
+    this.#marks = marks;
     for (const [name, state] of Object.entries(states)) {
       const slot = movingSlots.get(name);
       slot?.set(this, slot.moves!.unpack(state));

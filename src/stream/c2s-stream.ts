@@ -521,6 +521,14 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     else finish();
   }
 
+  /** No footer: to a client, a stream that was closed properly cannot be resumed. */
+  part(): void {
+    if (!this.isOpen) return;
+    if (this.managed !== undefined) this.managed.acknowledge(this.managed.management.handled);
+    this.socket.close();
+    this.#gone();
+  }
+
   /** The connection is gone without a goodbye. */
   #gone(): void {
     if (!this.isOpen) return;

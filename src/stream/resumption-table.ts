@@ -79,6 +79,18 @@ export class ResumptionTable {
     this.#detached--;
   }
 
+  /** Milliseconds the session still waits; undefined while a stream carries it, or when it is not here. */
+  waitsFor(id: string): number | undefined {
+    const deadline = this.#entries.get(id)?.deadline;
+    return deadline === undefined ? undefined : Math.max(0, deadline - this.#clock.monotonic());
+  }
+
+  /** The session has gone elsewhere. */
+  forget(id: string): void {
+    this.attached(id);
+    this.#entries.delete(id);
+  }
+
   /** The session is over; its count stays known for a while. */
   remove(id: string): void {
     const entry = this.#entries.get(id);

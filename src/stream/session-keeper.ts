@@ -53,7 +53,7 @@ export class SessionKeeper {
         replaced.push(all.reduce((oldest, resource) => (resource.startedAt < oldest.startedAt ? resource : oldest)));
       }
     }
-    const session = new Session(++this.#serial, jid, host, link, this.#clock.now());
+    const session = new Session(this.nextSerial(), jid, host, link, this.#clock.now());
     if (replaced.length === 0) return this.#open(host, session);
     return Promise.all(replaced.map((old) => this.replace(old))).then(() => this.#open(host, session));
   }
@@ -118,6 +118,29 @@ export class SessionKeeper {
     return runSessionEvent(this.#router, session.host as Host, "detached", session);
   }
 
+  /** A session has come from another node; it waits here for its client. Its address is free. */
+  adopt(session: Session, management: StreamManagement, waitMs: number): MaybePromise<void> {
+    session.outlet = management;
+    this.#router.sessions.add(session);
+    this.resumptions.add(management.resumeId!, session, management);
+    this.resumptions.waitFor(management.resumeId!, waitMs);
+    this.#router.elsewhere?.opened(session);
+    return runSessionEvent(this.#router, session.host as Host, "arrived", session);
+  }
+
+  /** A session has moved to another node: nothing of it ends, it is only here no more. */
+  release(session: Session, management: StreamManagement): MaybePromise<void> {
+    if (!this.#router.sessions.remove(session)) return;
+    this.#router.elsewhere?.ended(session);
+    this.resumptions.forget(management.resumeId!);
+    return runSessionEvent(this.#router, session.host as Host, "left", session);
+  }
+
+  /** A number no other session of this process has. */
+  nextSerial(): number {
+    return ++this.#serial;
+  }
+
   /** Ends every session of an account with this error, such as when the account is removed. */
   async closeAll(account: Jid, error: StreamError, how: SessionEnd): Promise<number> {
     const resources = [...this.#router.resourcesOf(account)];
@@ -132,7 +155,9 @@ export class SessionKeeper {
 
 /** XEP-0198's state of a session; undefined while its client has not enabled it. */
 export function managementOf(session: Session): StreamManagement | undefined {
-  return session.outlet instanceof StreamManagement ? session.outlet : undefined;
+  const { outlet } = session;
+  if (outlet instanceof StreamManagement) return outlet;
+  return outlet?.before instanceof StreamManagement ? outlet.before : undefined;
 }
 
 /** A copy that keeps no chunk of the network alive. */

@@ -204,6 +204,7 @@ export class Person {
       close: (error: { condition: string } | undefined) => {
         this.closedWith = error?.condition ?? "closed";
       },
+      part: () => undefined,
       remoteAddress: "192.0.2.1",
       remotePort: 5222,
       secure: true,
@@ -303,7 +304,7 @@ function wildcards(wanted: Element, seen: Element): void {
   });
 }
 
-function optionsInCode(spec: OptionSpec, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function optionsInCode(spec: OptionSpec, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const options: Record<string, unknown> = {};
   for (const name in spec) options[nameInCode(name, spec[name]!.kind)] = valueInCode(spec[name]!, given[name]);
   return options;

@@ -101,6 +101,7 @@ async function login(address: string, link: { secure?: boolean; remoteAddress?: 
     close: (error: StreamError | undefined) => {
       seen.closedWith = error?.condition;
     },
+    part: () => undefined,
     remoteAddress: "192.0.2.1",
     remotePort: 5222,
     secure: true,

@@ -1,0 +1,234 @@
+/** Sessions of other nodes, as the router sees them: looked up in the session directory, reached over the link. */
+import { WireError } from "../../cluster/bytes.ts";
+import type { NodeIdentity } from "../../cluster/fabric/fabric.ts";
+import { type Link, LinkFull } from "../../cluster/link.ts";
+import type { SessionDirectory } from "../../cluster/session-directory.ts";
+import { TableFull } from "../../cluster/table-store.ts";
+import type { SessionEnd } from "../../hooks/points.ts";
+import type { Log } from "../../observe/log.ts";
+import type { OtherNodes, Router } from "../../router/route.ts";
+import type { Origin, Resource } from "../../session/resource.ts";
+import type { Session } from "../../session/session.ts";
+import { StanzaError, StreamError } from "../../stanza/errors.ts";
+import { type Jid, parseJid } from "../../stanza/jid.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
+import { stanzaFromBytes, stanzaToBytes } from "../../stanza/stanza-bytes.ts";
+import type { SessionKeeper } from "../../stream/session-keeper.ts";
+import type { Clock } from "../../util/clock.ts";
+import {
+  type CloseFrame,
+  deliverHead,
+  Frame,
+  type FreezeFrame,
+  type FrozenFrame,
+  jsonOf,
+  type MovedFrame,
+  type PresentFrame,
+  serialOf,
+  withJson,
+} from "./frames.ts";
+import { MovingElsewhere, type Place } from "./moving.ts";
+import { RemoteResource, type RemoteWay } from "./remote-resource.ts";
+import type { SessionMover } from "./session-mover.ts";
+
+/** A session of another node that is to end is given up after this long. */
+const closeWaitMs = 3_000;
+
+export interface ClusterSessionsParts {
+  readonly router: Router;
+  readonly keeper: SessionKeeper;
+  readonly directory: SessionDirectory;
+  readonly link: Link;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class ClusterSessions implements OtherNodes, RemoteWay {
+  readonly #parts: ClusterSessionsParts;
+  readonly #moving: MovingElsewhere;
+  /** Moves sessions of this node; set once both are made. */
+  mover: SessionMover | undefined = undefined;
+
+  constructor(parts: ClusterSessionsParts) {
+    this.#parts = parts;
+    this.#moving = new MovingElsewhere(
+      parts.clock,
+      (place, stanza) => this.#send(place, stanza),
+      (stanza) => this.#giveBack(stanza),
+    );
+  }
+
+  // For the router.
+
+  has(account: Jid): boolean {
+    return this.#parts.directory.count(account) > 0;
+  }
+
+  of(account: Jid): readonly Resource[] {
+    const bare = account.toBare();
+    const found: Resource[] = [];
+    this.#parts.directory.forEach(bare, (entry) => found.push(new RemoteResource(this, bare, entry)));
+    return found;
+  }
+
+  find(jid: Jid): Resource | undefined {
+    const entry = this.#parts.directory.find(jid);
+    return entry === undefined ? undefined : new RemoteResource(this, jid.toBare(), entry);
+  }
+
+  opened(session: Session): void {
+    const { local, domain, resource } = session.jid;
+    const { serial, startedAt, priority, marks } = session;
+    try {
+      this.#parts.directory.publish({ local, domain, resource, serial, startedAt, priority, marks });
+    } catch (error) {
+      if (!(error instanceof TableFull)) throw error;
+      this.#parts.log.warn({ err: error, jid: session.jid.full }, "other nodes cannot know of a session");
+    }
+  }
+
+  changed(session: Session): void {
+    this.#parts.directory.update(session.account, session.serial, session.priority, session.marks);
+  }
+
+  ended(session: Session): void {
+    this.#parts.directory.withdraw(session.account, session.serial);
+  }
+
+  /** The directory has another node's later session at the address of one of ours. */
+  superseded(serial: number, address: { local: string; domain: string; resource: string }): void {
+    const { router, keeper, log } = this.#parts;
+    const jid = parseJid(`${address.local}@${address.domain}/${address.resource}`);
+    const session = jid === undefined ? undefined : router.sessions.find(jid);
+    if (session === undefined || session.serial !== serial || this.mover?.superseded(session) === true) return;
+    keeper.replace(session).catch((error: unknown) => log.error({ err: error }, "ending a replaced session failed"));
+  }
+
+  fetch(resumeId: string, account: Jid): Promise<boolean> | undefined {
+    const nodes = new Set<number>();
+    this.#parts.directory.forEach(account.toBare(), (entry) => nodes.add(entry.owner.number));
+    return this.mover!.fetch(resumeId, account, nodes);
+  }
+
+  // Towards other nodes.
+
+  deliver(to: RemoteResource, stanza: Stanza, origin: Origin | undefined): undefined | Promise<void> {
+    let place: Place = to;
+    if (!this.#moving.idle) {
+      const over = this.#moving.keep(to, stanza, origin);
+      if (over !== undefined) return over;
+      place = this.#moving.placeNow(to);
+    }
+    const dealtWith = this.#send(place, stanza);
+    origin?.secure(dealtWith);
+    const { link } = this.#parts;
+    return link.full(place.node) ? link.whenDrained(place.node) : undefined;
+  }
+
+  /** Resolves when the stanza is the session's, or, its node being gone, has found another way. Never rejects. */
+  #send(place: Place, stanza: Stanza): Promise<void> {
+    const bytes = stanzaToBytes(deliverHead(place.serial), stanza);
+    return this.#parts.link.send(place.node, bytes, true)!.catch((error: unknown) => this.#unsent(stanza, error));
+  }
+
+  async #unsent(stanza: Stanza, error: unknown): Promise<void> {
+    if (error instanceof LinkFull) {
+      await this.#parts.router.fail(stanza, new StanzaError("resource-constraint", { type: "wait" }));
+    } else await this.#giveBack(stanza);
+  }
+
+  /** The session this was for is gone with its node, or was when it came. */
+  async #giveBack(stanza: Stanza): Promise<void> {
+    const account = stanza.to?.toBare();
+    if (account === undefined) return;
+    const stored: Promise<void>[] = [];
+    await this.#parts.router.giveBack(stanza, account, { secure: (promise) => void stored.push(promise) });
+    await Promise.allSettled(stored);
+  }
+
+  present(resource: RemoteResource, to: Jid): void {
+    const frame: PresentFrame = { serial: resource.serial, account: resource.account.bare, to: to.full };
+    this.#sendRare(resource.node, withJson(Frame.present, frame));
+  }
+
+  async close(resource: Resource, error: StreamError, how: SessionEnd = "kicked"): Promise<void> {
+    if (!(resource instanceof RemoteResource)) return;
+    const { serial, account, node } = resource;
+    const text = error.text ?? "";
+    const frame: CloseFrame = { serial, account: account.bare, how, condition: error.condition, text };
+    const closed = this.#parts.link.send(node, withJson(Frame.close, frame), true)!;
+    await new Promise<void>((resolve) => {
+      const timer = this.#parts.clock.after(closeWaitMs, resolve);
+      const done = () => {
+        timer.cancel();
+        resolve();
+      };
+      closed.then(done, done);
+    });
+  }
+
+  /** What may be lost with its node. */
+  #sendRare(node: number, bytes: Uint8Array): void {
+    this.#parts.link.send(node, bytes, false)?.catch((error: unknown) => {
+      this.#parts.log.debug({ err: error, node }, "a frame found no node");
+    });
+  }
+
+  // From other nodes.
+
+  /** A frame about sessions; undefined when it is of another kind. Throws `WireError`. */
+  frame(from: NodeIdentity, bytes: Uint8Array): "unknown" | undefined | Promise<void> {
+    switch (bytes[0]) {
+      case Frame.deliver:
+        return this.#delivered(serialOf(bytes), stanzaFromBytes(bytes, 5));
+      case Frame.present:
+        return this.#presented(jsonOf<PresentFrame>(bytes));
+      case Frame.close:
+        return this.#closed(jsonOf<CloseFrame>(bytes));
+      case Frame.freeze: {
+        const { move, serials } = jsonOf<FreezeFrame>(bytes);
+        this.#moving.freeze(from.number, serials);
+        this.#sendRare(from.number, withJson(Frame.frozen, { move } satisfies FrozenFrame));
+        return undefined;
+      }
+      case Frame.frozen:
+        this.mover?.frozen(from.number, jsonOf<FrozenFrame>(bytes).move);
+        return undefined;
+      case Frame.moved:
+        this.#moving.moved(from.number, jsonOf<MovedFrame>(bytes));
+        return undefined;
+      default:
+        return "unknown";
+    }
+  }
+
+  /** A node is down: what is kept for its moving sessions finds another way. */
+  nodeGone(node: number): void {
+    this.#moving.nodeGone(node);
+  }
+
+  #delivered(serial: number, stanza: Stanza): undefined | Promise<void> {
+    const account = stanza.to;
+    if (account === undefined) throw new WireError("a stanza for nobody");
+    const session = this.#session(account.bare, serial);
+    if (session === undefined) return this.#giveBack(stanza);
+    session.deliver(stanza);
+    return undefined;
+  }
+
+  #presented({ serial, account, to }: PresentFrame): undefined | Promise<void> {
+    const viewer = parseJid(to);
+    return viewer === undefined ? undefined : this.#session(account, serial)?.present(viewer);
+  }
+
+  #closed({ serial, account, how, condition, text }: CloseFrame): undefined | Promise<void> {
+    const session = this.#session(account, serial);
+    if (session === undefined) return undefined;
+    return this.#parts.keeper.close(session, new StreamError(condition as StreamError["condition"], text), how);
+  }
+
+  #session(account: string, serial: number): Session | undefined {
+    for (const session of this.#parts.router.sessions.of(account)) if (session.serial === serial) return session;
+    return undefined;
+  }
+}

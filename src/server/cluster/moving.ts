@@ -1,0 +1,110 @@
+/**
+ * What is on its way to sessions of other nodes while those sessions move (see session-mover.ts): it is kept here, and follows them. So
+ * nothing overtakes anything, though the way changes.
+ */
+import type { Origin } from "../../session/resource.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
+import type { Clock } from "../../util/clock.ts";
+import type { MovedFrame } from "./frames.ts";
+
+/** Where a session is found. */
+export interface Place {
+  readonly node: number;
+  readonly serial: number;
+}
+
+interface Kept {
+  readonly stanza: Stanza;
+  readonly settle: (dealtWith: Promise<void>) => void;
+}
+
+interface Frozen {
+  readonly kept: Kept[];
+  readonly whenOver: Promise<void>;
+  readonly over: () => void;
+}
+
+/** How long the new place of a session is known by its old one; the directory has it long before. */
+const forwardMs = 10_000;
+
+export class MovingElsewhere {
+  readonly #clock: Clock;
+  readonly #send: (place: Place, stanza: Stanza) => Promise<void>;
+  readonly #giveBack: (stanza: Stanza) => Promise<void>;
+  readonly #frozen = new Map<string, Frozen>();
+  readonly #forwards = new Map<string, Place>();
+
+  /** `giveBack`: for stanzas whose session is over; resolves when they are safe. */
+  constructor(
+    clock: Clock,
+    send: (place: Place, stanza: Stanza) => Promise<void>,
+    giveBack: (stanza: Stanza) => Promise<void>,
+  ) {
+    this.#clock = clock;
+    this.#send = send;
+    this.#giveBack = giveBack;
+  }
+
+  /** Whether nothing moves and nothing has moved lately: the usual case, in which no other question is needed. */
+  get idle(): boolean {
+    return this.#frozen.size === 0 && this.#forwards.size === 0;
+  }
+
+  /** Keeps a stanza for a session that moves; undefined when it does not. The promise resolves when it has arrived there. */
+  keep(place: Place, stanza: Stanza, origin: Origin | undefined): Promise<void> | undefined {
+    const frozen = this.#frozen.get(keyOf(place));
+    if (frozen === undefined) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    frozen.kept.push({ stanza, settle: resolve as (dealtWith: Promise<void>) => void });
+    origin?.secure(promise);
+    return frozen.whenOver;
+  }
+
+  /** Where a session is that has moved lately. */
+  placeNow(place: Place): Place {
+    return this.#forwards.get(keyOf(place)) ?? place;
+  }
+
+  freeze(node: number, serials: readonly number[]): void {
+    for (const serial of serials) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#frozen.set(keyOf({ node, serial }), { kept: [], whenOver: promise, over: resolve });
+    }
+  }
+
+  moved(node: number, { target, serials }: MovedFrame): void {
+    const forwards: string[] = [];
+    for (const [old, fresh] of Object.entries(serials)) {
+      const key = keyOf({ node, serial: Number(old) });
+      const frozen = this.#frozen.get(key);
+      this.#frozen.delete(key);
+      const place = target === undefined ? { node, serial: Number(old) } : { node: target, serial: fresh };
+      if (target !== undefined && fresh !== 0) {
+        this.#forwards.set(key, place);
+        forwards.push(key);
+      }
+      for (const { stanza, settle } of frozen?.kept ?? []) {
+        settle(place.serial === 0 ? this.#giveBack(stanza) : this.#send(place, stanza));
+      }
+      frozen?.over();
+    }
+    if (forwards.length === 0) return;
+    this.#clock.after(forwardMs, () => {
+      for (const key of forwards) this.#forwards.delete(key);
+    });
+  }
+
+  /** The node of these sessions is gone, and whoever was to take them has not said so. */
+  nodeGone(node: number): void {
+    for (const [key, frozen] of this.#frozen) {
+      if (!key.startsWith(`${node} `)) continue;
+      this.#frozen.delete(key);
+      for (const { stanza, settle } of frozen.kept) settle(this.#giveBack(stanza));
+      frozen.over();
+    }
+  }
+}
+
+function keyOf({ node, serial }: Place): string {
+  return `${node} ${serial}`;
+}

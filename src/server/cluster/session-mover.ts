@@ -1,0 +1,293 @@
+/**
+ * Moves sessions to another node (DESIGN section 5, hand-over), so that nothing for them is lost, doubled or overtaken:
+ *
+ *   1. Their connections end, what modules hold back for them is written to their queues.
+ *   2. `freeze` to all nodes: from now on each keeps what it has for these sessions, and answers `frozen` behind all it had sent before.
+ *      So when all have answered, all that was sent is here. What comes from this node itself is kept here.
+ *   3. The sessions travel as plain data to their new node (`take`), which has them in its tables before it answers.
+ *   4. `moved` to all nodes: what they kept goes to the new place, and what follows too.
+ *
+ * When a step fails the sessions stay where they are, and what was kept is let go to them. When this node dies on the way, what others kept
+ * is routed as for sessions that are gone.
+ */
+import type { FabricChannel } from "../../cluster/fabric/channel.ts";
+import type { Link } from "../../cluster/link.ts";
+import type { Log } from "../../observe/log.ts";
+import { runSessionEvent } from "../../router/from-client.ts";
+import type { Host } from "../../router/host.ts";
+import type { Router } from "../../router/route.ts";
+import type { Session, SessionOutlet } from "../../session/session.ts";
+import type { Jid } from "../../stanza/jid.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
+import { stanzaToBytes } from "../../stanza/stanza-bytes.ts";
+import { adoptSession, describeSession, type MovingSession } from "../../stream/hand-over.ts";
+import type { StreamManagement } from "../../stream/management.ts";
+import { managementOf, type SessionKeeper } from "../../stream/session-keeper.ts";
+import type { Clock } from "../../util/clock.ts";
+import {
+  Call,
+  deliverHead,
+  type FetchCall,
+  Frame,
+  type FreezeFrame,
+  jsonOf,
+  type MovedFrame,
+  type TakeCall,
+  withJson,
+} from "./frames.ts";
+
+/** What a step may take; a node that takes longer is as good as gone. */
+const stepMs = 5_000;
+const takeMs = 10_000;
+const fetchMs = 15_000;
+
+export interface SessionMoverParts {
+  readonly router: Router;
+  readonly keeper: SessionKeeper;
+  readonly link: Link;
+  readonly calls: FabricChannel;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Tells other nodes now what this one has written to its tables. */
+  readonly flushTables: () => void;
+}
+
+/** The serial of a session that is there, though the answer that says so was lost. */
+const unknown = -1;
+
+/** Stands in for a session's queue while it moves. */
+class HeldOutlet implements SessionOutlet {
+  readonly held: Stanza[] = [];
+  readonly before: StreamManagement;
+  /** Milliseconds the session was to wait for its client. */
+  readonly waitMs: number;
+
+  constructor(before: StreamManagement, waitMs: number) {
+    this.before = before;
+    this.waitMs = waitMs;
+  }
+
+  write(_session: Session, stanza: Stanza): void {
+    this.held.push(stanza);
+  }
+
+  secure(stored: Promise<void>): void {
+    this.before.secure(stored);
+  }
+}
+
+export class SessionMover {
+  readonly #parts: SessionMoverParts;
+  /** Sessions that are on their way, and what resolves when that is over. */
+  readonly #moving = new Map<Session, Promise<unknown>>();
+  /** Those that another node has in its tables, whether or not it has answered yet. */
+  readonly #arrived = new Set<Session>();
+  readonly #waiting = new Map<number, { missing: Set<number>; done: () => void }>();
+  #moves = 0;
+
+  constructor(parts: SessionMoverParts) {
+    this.#parts = parts;
+  }
+
+  /** Another node has a session at the address of one of ours. True when that is the very session, which is on its way there. */
+  superseded(session: Session): boolean {
+    if (!this.#moving.has(session)) return false;
+    this.#arrived.add(session);
+    return true;
+  }
+
+  /** Brings a session here from one of `nodes`; see `OtherNodes.fetch`. */
+  fetch(resumeId: string, account: Jid, nodes: ReadonlySet<number>): Promise<boolean> | undefined {
+    const leaving = this.#parts.router.sessions.of(account.bare).find((session) => this.#moving.has(session));
+    if (nodes.size === 0 && leaving === undefined) return undefined;
+    return this.#fetch(resumeId, account, nodes, leaving);
+  }
+
+  async #fetch(
+    resumeId: string,
+    account: Jid,
+    nodes: ReadonlySet<number>,
+    leaving: Session | undefined,
+  ): Promise<boolean> {
+    const asked = new Set(nodes);
+    if (leaving !== undefined) {
+      // It is just on its way to another node, from where it can be had back.
+      await this.#moving.get(leaving);
+      for (const node of this.#parts.calls.peers.keys()) asked.add(node);
+    }
+    const call: FetchCall = { resumeId, account: account.bare };
+    for (const node of asked) {
+      try {
+        const answer = await this.#parts.calls.request(node, withJson(Call.fetch, call), fetchMs);
+        if (answer[0] === 1) return true;
+      } catch (error) {
+        this.#parts.log.warn({ err: error, node, jid: account.bare }, "a session could not be fetched");
+      }
+    }
+    return false;
+  }
+
+  /** Another node asks for one of our sessions. */
+  async fetched(asker: number, bytes: Uint8Array): Promise<Uint8Array> {
+    const { resumeId, account } = jsonOf<FetchCall>(bytes);
+    const found = this.#parts.keeper.resumptions.find(resumeId, account);
+    if (found === undefined || this.#moving.has(found.session)) return Uint8Array.of(0);
+    return Uint8Array.of((await this.give([found.session], asker)) === 1 ? 1 : 0);
+  }
+
+  /** Sessions come. They are in the tables of all who hear of it later than of the answer. */
+  async taken(bytes: Uint8Array): Promise<Uint8Array> {
+    const { sessions } = jsonOf<TakeCall>(bytes);
+    const serials: number[] = [];
+    for (const moving of sessions) {
+      try {
+        serials.push((await adoptSession(this.#parts.router, this.#parts.keeper, moving))?.serial ?? 0);
+      } catch (error) {
+        this.#parts.log.error({ err: error, jid: moving.jid }, "a session could not be taken over");
+        serials.push(0);
+      }
+    }
+    this.#parts.flushTables();
+    return new TextEncoder().encode(JSON.stringify(serials));
+  }
+
+  /** Moves what of these sessions can move; resolves to how many have. Never rejects. */
+  async give(sessions: readonly Session[], target: number): Promise<number> {
+    const { log } = this.#parts;
+    const movable = sessions.filter(
+      (session) => managementOf(session)?.resumeId !== undefined && !this.#moving.has(session),
+    );
+    if (movable.length === 0) return 0;
+    const move = ++this.#moves;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    for (const session of movable) this.#moving.set(session, promise);
+    try {
+      return await this.#give(move, movable, target);
+    } catch (error) {
+      log.warn({ err: error, node: target, sessions: movable.length }, "sessions could not be moved");
+      return 0;
+    } finally {
+      for (const session of movable) this.#moving.delete(session);
+      resolve();
+    }
+  }
+
+  async #give(move: number, movable: readonly Session[], target: number): Promise<number> {
+    for (const session of movable) session.link?.part();
+    await this.#within(stepMs, Promise.all(movable.map((session) => managementOf(session)?.settled())));
+    for (const session of movable) {
+      await runSessionEvent(this.#parts.router, session.host as Host, "leaving", session);
+    }
+    const peers = [...this.#parts.calls.peers.keys()];
+    const freeze: FreezeFrame = { move, serials: movable.map((session) => session.serial) };
+    const outlets = new Map<Session, HeldOutlet>();
+    let there = new Map<Session, number>();
+    try {
+      await this.#freeze(move, peers, freeze);
+      there = await this.#take(movable, target, outlets);
+    } finally {
+      // Also after a failure: an answer may be lost, and the sessions there all the same.
+      for (const session of movable)
+        if (this.#arrived.delete(session) && !there.has(session)) there.set(session, unknown);
+      await this.#settle(target, there, outlets);
+      this.#parts.flushTables();
+      const staying = movable.filter((session) => !there.has(session));
+      if (there.size > 0) this.#tell(peers, { move, target, serials: serialsOf([...there.keys()], there) });
+      if (staying.length > 0) this.#tell(peers, { move, target: undefined, serials: serialsOf(staying, there) });
+    }
+    let count = 0;
+    for (const serial of there.values()) if (serial !== 0) count++;
+    return count;
+  }
+
+  /** Sends the sessions; resolves to their serials there, 0 for one that was not wanted. What cannot move is left out. */
+  async #take(
+    movable: readonly Session[],
+    target: number,
+    outlets: Map<Session, HeldOutlet>,
+  ): Promise<Map<Session, number>> {
+    const { keeper, calls } = this.#parts;
+    const described: MovingSession[] = [];
+    for (const session of movable) {
+      const moving = describeSession(keeper, session);
+      const management = managementOf(session);
+      if (moving === undefined || management === undefined) continue;
+      // Its time stands still: it must not be given up on the way.
+      keeper.resumptions.attached(moving.resumeId);
+      outlets.set(session, new HeldOutlet(management, moving.waitMs));
+      session.outlet = outlets.get(session);
+      described.push(moving);
+    }
+    if (described.length === 0) return new Map();
+    const answer = await calls.request(target, withJson(Call.take, { sessions: described } satisfies TakeCall), takeMs);
+    const serials = JSON.parse(new TextDecoder().decode(answer)) as number[];
+    return new Map([...outlets.keys()].map((session, at) => [session, serials[at] ?? 0]));
+  }
+
+  /** Lets go of sessions that are elsewhere, and gives those that stay what came for them meanwhile. */
+  async #settle(target: number, there: Map<Session, number>, outlets: Map<Session, HeldOutlet>): Promise<void> {
+    const { keeper, link, router } = this.#parts;
+    for (const [session, outlet] of outlets) {
+      const serial = there.get(session);
+      session.outlet = outlet.before;
+      if (serial === undefined) {
+        keeper.resumptions.waitFor(outlet.before.resumeId!, outlet.waitMs);
+        for (const stanza of outlet.held) session.write(stanza);
+        continue;
+      }
+      // The client has bound its address anew there: what it has not got yet goes to it as to anybody.
+      if (serial === 0) await keeper.end(session, "replaced");
+      else await keeper.release(session, outlet.before);
+      for (const stanza of outlet.held) {
+        const sent = serial <= 0 ? undefined : link.send(target, stanzaToBytes(deliverHead(serial), stanza), true);
+        if (sent === undefined) await router.giveBack(stanza, session.account);
+        else sent.catch(() => router.giveBack(stanza, session.account));
+      }
+    }
+  }
+
+  #tell(peers: readonly number[], frame: MovedFrame): void {
+    for (const peer of peers) {
+      if (this.#parts.calls.peers.has(peer)) this.#send(peer, withJson(Frame.moved, frame));
+    }
+  }
+
+  #send(node: number, bytes: Uint8Array): void {
+    // A node that is down keeps nothing.
+    this.#parts.link.send(node, bytes, false)?.catch(() => undefined);
+  }
+
+  async #freeze(move: number, peers: readonly number[], frame: FreezeFrame): Promise<void> {
+    const missing = new Set(peers.filter((peer) => this.#parts.calls.peers.has(peer)));
+    if (missing.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.set(move, { missing, done: resolve });
+    try {
+      for (const peer of missing) this.#send(peer, withJson(Frame.freeze, frame));
+      await this.#within(stepMs, promise);
+    } finally {
+      this.#waiting.delete(move);
+    }
+  }
+
+  frozen(node: number, move: number): void {
+    const waiting = this.#waiting.get(move);
+    if (waiting?.missing.delete(node) && waiting.missing.size === 0) waiting.done();
+  }
+
+  /** Whoever is gone needs no freezing. */
+  nodeGone(node: number): void {
+    for (const move of this.#waiting.keys()) this.frozen(node, move);
+  }
+
+  #within<T>(ms: number, promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#parts.clock.after(ms, () => reject(new Error(`not done within ${ms} ms`)));
+      promise.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+}
+
+function serialsOf(sessions: readonly Session[], there: ReadonlyMap<Session, number>): Record<string, number> {
+  return Object.fromEntries(sessions.map((session) => [session.serial, Math.max(0, there.get(session) ?? 0)]));
+}

@@ -1,0 +1,191 @@
+/** Several nodes that act as one server: the house's side of it, over a simulated network. */
+import { afterEach, expect, test } from "bun:test";
+import { carbons } from "../../src/modules/carbons.ts";
+import { offline } from "../../src/modules/offline/offline.ts";
+import { presence } from "../../src/modules/presence.ts";
+import { blocking } from "../../src/modules/privacy/blocking.ts";
+import { roster } from "../../src/modules/roster/roster.ts";
+import { streamManagement } from "../../src/modules/stream-management.ts";
+import { ClusterTalk, TalkClient } from "../support/cluster-talk.ts";
+
+let talk: ClusterTalk;
+afterEach(() => talk.stop());
+
+async function start(nodes = 3) {
+  talk = await ClusterTalk.start(nodes, [streamManagement, blocking, carbons, offline, roster, presence]);
+  for (const name of ["alice", "bob", "carol"]) await talk.account(name);
+  return talk.nodes;
+}
+
+async function friends(one: TalkClient, other: TalkClient) {
+  const [a, b] = [one, other].map((client) => client.session.account.bare);
+  await one.sends(`<presence type='subscribe' to='${b}'/>`);
+  await talk.settle();
+  await other.sends(`<presence type='subscribed' to='${a}'/>`);
+  await other.sends(`<presence type='subscribe' to='${a}'/>`);
+  await talk.settle();
+  await one.sends(`<presence type='subscribed' to='${b}'/>`);
+  await talk.settle();
+  one.takes();
+  other.takes();
+}
+
+const presences = (client: TalkClient) =>
+  client
+    .takes()
+    .filter((stanza) => stanza.kind === "presence")
+    .map((stanza) => `${stanza.from?.full} ${stanza.type ?? "available"}`);
+
+test("a message to an account, to a resource, and a carbon cross nodes", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  const tablet = await talk.login(three!, "bob@localhost/tablet", false);
+  await tablet.sends("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+  await talk.settle();
+  for (const client of [bob, tablet]) client.takes();
+  await alice.sends("<message type='chat' to='bob@localhost'><body>to all</body></message>");
+  await alice.sends("<message type='chat' to='bob@localhost/desk'><body>to one</body></message>");
+  await talk.settle();
+  expect(bob.bodies()).toEqual(["to all", "to one"]);
+  const copies = tablet.takes();
+  expect(copies.map((stanza) => stanza.has("received", "urn:xmpp:carbons:2"))).toEqual([true, true]);
+  expect(alice.acknowledged).toBe(3);
+});
+
+test("contacts on other nodes see each other come and go, and what is blocked is blocked there too", async () => {
+  const [one, two] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  await friends(alice, bob);
+  await alice.sends("<presence type='unavailable'/>");
+  await talk.settle();
+  expect(presences(bob)).toEqual(["alice@localhost/phone unavailable"]);
+  await alice.sends("<presence/>");
+  await talk.settle();
+  expect(presences(bob)).toEqual(["alice@localhost/phone available"]);
+  expect(presences(alice)).toContain("bob@localhost/desk available");
+
+  await bob.sends("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='alice@localhost'/></block></iq>");
+  await talk.settle();
+  alice.takes();
+  await alice.sends("<message type='chat' id='m' to='bob@localhost'><body>hello?</body></message>");
+  await talk.settle();
+  expect(alice.takes().map((stanza) => stanza.type)).toEqual(["error"]);
+  expect(bob.bodies()).toEqual([]);
+});
+
+test("an address bound on two nodes is the newer one's; the older gets <conflict/>", async () => {
+  const [one, two] = await start();
+  const old = await talk.login(one!, "alice@localhost/phone");
+  const fresh = new TalkClient(talk, "alice@localhost/phone");
+  let bound = false;
+  const binding = fresh.bind(two!).then(() => {
+    bound = true;
+  });
+  for (let rounds = 0; rounds < 100 && !bound; rounds++) await talk.settle(5);
+  await binding;
+  await talk.settle();
+  expect(old.closedWith).toBe("conflict");
+  expect(one!.core.router.sessions.size).toBe(0);
+  expect(two!.core.router.sessions.size).toBe(1);
+});
+
+test("a session goes on at another node with all it had", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  await friends(alice, bob);
+  await alice.breaks();
+  await bob.sends("<message type='chat' to='alice@localhost'><body>missed</body></message>");
+  await talk.settle();
+  expect(alice.takes()).toEqual([]);
+  expect(await alice.resumes(three!)).toBe(true);
+  expect(alice.bodies()).toEqual(["missed"]);
+  await bob.sends("<message type='chat' to='alice@localhost/phone'><body>live</body></message>");
+  await talk.settle();
+  expect(alice.bodies()).toEqual(["live"]);
+  expect(presences(bob)).toEqual([]);
+  expect(one!.core.router.sessions.size).toBe(0);
+  const known = (node: (typeof talk.nodes)[number]) =>
+    [...node.cluster.directory.counts().values()].reduce((a, b) => a + b);
+  expect(talk.nodes.map(known)).toEqual([2, 2, 2]);
+});
+
+test("while a session moves from node to node nothing is lost, doubled or overtaken", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const senders = await Promise.all(
+    [one!, two!, three!].map((node, at) => talk.login(node, `bob@localhost/${at}`, false)),
+  );
+  alice.takes();
+  const sent = senders.map(() => 0);
+  const busy = senders.map(() => false);
+  // Each sends as soon as the server has taken what it sent before, at most every two milliseconds.
+  const load = talk.clock.every(2, () => {
+    for (const [at, sender] of senders.entries()) {
+      if (busy[at]) continue;
+      busy[at] = true;
+      sent[at]!++;
+      const body = `${at} ${sent[at]}`;
+      void sender.sends(`<message type='chat' to='alice@localhost/phone'><body>${body}</body></message>`).then(() => {
+        busy[at] = false;
+      });
+    }
+  });
+  for (let round = 0; round < 12; round++) {
+    await talk.settle(20);
+    if (round % 3 === 0) await alice.breaks();
+    expect(await alice.resumes(talk.nodes[(round + 1) % 3]!)).toBe(true);
+  }
+  load.cancel();
+  await talk.settle(200);
+  const bodies = alice.bodies();
+  for (const at of senders.keys()) {
+    const of = bodies.filter((body) => body!.startsWith(`${at} `)).map((body) => Number(body!.slice(2)));
+    expect(sent[at]).toBeGreaterThan(20);
+    expect(of).toEqual(Array.from({ length: sent[at]! }, (_, index) => index + 1));
+  }
+});
+
+test("when a node dies its users are seen to leave, once, and what was for them is kept", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  const carol = await talk.login(three!, "carol@localhost/desk");
+  await friends(alice, bob);
+  await friends(alice, carol);
+  talk.kill(one!);
+  await bob.sends("<message type='chat' to='alice@localhost'><body>are you there?</body></message>");
+  expect(bob.acknowledged).toBeLessThan(
+    (bob.session.outlet as never as { describe(): { received: number } }).describe().received,
+  );
+  await talk.settle(8_000);
+  expect(presences(bob)).toEqual(["alice@localhost/phone unavailable"]);
+  expect(presences(carol)).toEqual(["alice@localhost/phone unavailable"]);
+  const back = await talk.login(two!, "alice@localhost/phone");
+  await talk.settle(200);
+  expect(back.bodies()).toEqual(["are you there?"]);
+  expect(presences(bob)).toEqual(["alice@localhost/phone available"]);
+});
+
+test("after a partition nobody logs in again, and each sees the other again", async () => {
+  const [one, two] = await start(2);
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  await friends(alice, bob);
+  talk.network.part([1], [2]);
+  await talk.settle(8_000);
+  expect(presences(bob)).toEqual(["alice@localhost/phone unavailable"]);
+  expect(presences(alice)).toEqual(["bob@localhost/desk unavailable"]);
+  await alice.sends("<message type='chat' to='bob@localhost'><body>kept</body></message>");
+  await talk.settle();
+  talk.network.mend();
+  await talk.settle(5_000);
+  expect(presences(alice)).toEqual(["bob@localhost/desk available"]);
+  const got = bob.takes();
+  expect(got.filter(({ kind }) => kind === "presence").map(({ type }) => type)).toEqual([undefined]);
+  await alice.sends("<message type='chat' to='bob@localhost'><body>live</body></message>");
+  await talk.settle();
+  expect(bob.bodies()).toContain("live");
+});
