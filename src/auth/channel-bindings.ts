@@ -8,12 +8,18 @@ export type ChannelBindingType = (typeof channelBindingTypes)[number];
 /** The bindings of one TLS connection. Undefined when that connection cannot have this one. */
 export interface ChannelBindings {
   data(type: ChannelBindingType): Uint8Array | undefined;
+  /** Whether `data` would give something, where that can be told for less. */
+  has?(type: ChannelBindingType): boolean;
+}
+
+export function hasBinding(bindings: ChannelBindings, type: ChannelBindingType): boolean {
+  return bindings.has === undefined ? bindings.data(type) !== undefined : bindings.has(type);
 }
 
 /** The types this connection has, strongest first: the children of XEP-0440's `<sasl-channel-binding/>`. */
 export function availableBindings(bindings: ChannelBindings | undefined): ChannelBindingType[] {
   if (bindings === undefined) return [];
-  return channelBindingTypes.filter((type) => bindings.data(type) !== undefined);
+  return channelBindingTypes.filter((type) => hasBinding(bindings, type));
 }
 
 /** RFC 9266 section 4.2: label, context and length to ask TLS for. Only with TLS 1.3, or 1.2 with extended master secret. */

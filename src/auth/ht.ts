@@ -1,7 +1,7 @@
 /** XEP-0484 Fast Authentication Streamlining Tokens 0.2.0: the HT-* mechanisms (draft-schmaus-kitten-sasl-ht), the server's side. */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastToken } from "./account-lookup.ts";
-import type { ChannelBindings, ChannelBindingType } from "./channel-bindings.ts";
+import { type ChannelBindings, type ChannelBindingType, hasBinding } from "./channel-bindings.ts";
 import {
   decodeMessage,
   type FastRequest,
@@ -27,7 +27,10 @@ export function isHashedToken(mechanism: string): boolean {
 
 /** The HT mechanisms a connection can use, strongest first: the children of `<fast xmlns='urn:xmpp:fast:0'/>`. */
 export function offeredHashedTokens(bindings: ChannelBindings | undefined): string[] {
-  return Object.keys(bindingOf).filter((mechanism) => bindingData(mechanism, bindings) !== undefined);
+  return Object.keys(bindingOf).filter((mechanism) => {
+    const type = bindingOf[mechanism]!;
+    return type === "none" || (bindings !== undefined && hasBinding(bindings, type));
+  });
 }
 
 function bindingData(mechanism: string, bindings: ChannelBindings | undefined): Uint8Array | undefined {

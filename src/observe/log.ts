@@ -1,6 +1,6 @@
 /** The log: pino, as JSON lines for machines and as readable lines on a terminal. */
 
-import { type DestinationStream, type Logger, pino } from "pino";
+import { type DestinationStream, type Logger, pino, stdSerializers } from "pino";
 import { prettyFactory } from "pino-pretty";
 import type { LogLevel } from "../util/log-levels.ts";
 
@@ -91,6 +91,25 @@ export function redact(fields: unknown, depth = 5): unknown {
   return copy;
 }
 
+const HIDDEN: ReadonlySet<string> = new Set([...SECRET_FIELDS, ...PRIVATE_FIELDS]);
+
+/** The same object where nothing has to be hidden, as nearly always; else a copy. `depth`: how many steps inside are looked into. */
+function withoutSecrets<T extends object>(fields: T, depth: number): T {
+  let copy: Record<string, unknown> | undefined;
+  for (const name in fields) {
+    const value: unknown = fields[name];
+    let shown = value;
+    if (HIDDEN.has(name)) shown = REDACTED;
+    else if (depth > 0 && typeof value === "object" && value !== null && !(value instanceof Error)) {
+      shown = withoutSecrets(value, depth - 1);
+    }
+    if (shown === value) continue;
+    copy ??= { ...fields } as Record<string, unknown>;
+    copy[name] = shown;
+  }
+  return (copy as T | undefined) ?? fields;
+}
+
 function isSecretField(name: string): boolean {
   return SECRET_FIELDS.includes(name) || PRIVATE_FIELDS.includes(name) || /(password|secret|token)$/i.test(name);
 }
@@ -110,14 +129,17 @@ export function createLog(level: LogLevel, options: LogOptions = {}): RootLog {
       : undefined;
   const target =
     readable === undefined ? destination : { write: (line: string) => void destination.write(readable(line)) };
-  const paths = [...SECRET_FIELDS, ...PRIVATE_FIELDS];
   const logger = pino(
     {
       level: "trace", // the gate decides
       base: undefined,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: [...paths, ...paths.map((path) => `*.${path}`)], censor: REDACTED },
+      formatters: {
+        level: (label) => ({ level: label }),
+        // pino's own redaction takes longer than all the rest of a line.
+        log: (fields) => withoutSecrets(fields, 1),
+      },
+      serializers: { err: (error: Error) => withoutSecrets(stdSerializers.err(error), 0) },
     },
     target,
   );
@@ -164,7 +186,7 @@ class PinoLog implements Log {
   }
 
   child(fields: object): Log {
-    return new PinoLog(this.#logger.child(fields), this.#gate);
+    return new PinoLog(this.#logger.child(withoutSecrets(fields, 1)), this.#gate);
   }
 }
 

@@ -96,6 +96,10 @@ export class MemorySocket extends BaseSocket implements ByteSocket, ByteSink {
     return this.secure ? this.#options.bindings?.[type] : undefined;
   }
 
+  hasChannelBinding(type: ChannelBindingType): boolean {
+    return this.channelBinding(type) !== undefined;
+  }
+
   tlsInfo(): TlsInfo | undefined {
     if (!this.secure) return undefined;
     return { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256", servername: undefined, alpn: undefined };

@@ -49,6 +49,8 @@ export interface ByteSocket {
   abort(): void;
   /** The binding of this TLS connection; undefined where the type does not exist (no TLS; "tls-exporter" before TLS 1.3). */
   channelBinding(type: ChannelBindingType): Uint8Array | undefined;
+  /** Whether `channelBinding` would give one, for less than computing it. */
+  hasChannelBinding(type: ChannelBindingType): boolean;
   /** Undefined without TLS. */
   tlsInfo(): TlsInfo | undefined;
 }

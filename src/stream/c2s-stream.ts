@@ -95,7 +95,9 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     return {
       secure: socket.secure,
       loopback: isLoopbackAddress(socket.remoteAddress),
-      bindings: socket.secure ? { data: (type) => socket.channelBinding(type) } : undefined,
+      bindings: socket.secure
+        ? { data: (type) => socket.channelBinding(type), has: (type) => socket.hasChannelBinding(type) }
+        : undefined,
     };
   }
 

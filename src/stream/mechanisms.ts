@@ -29,6 +29,13 @@ export interface HostAuthentication {
   readonly decoys: Decoys;
 }
 
+export interface Offer {
+  /** Names in the order of preference; empty when TLS has to come first. */
+  readonly mechanisms: readonly string[];
+  /** XEP-0440: the channel bindings of these connections. */
+  readonly bindings: readonly string[];
+}
+
 export interface MechanismParts {
   readonly clock: Clock;
   readonly randomness: Randomness;
@@ -40,6 +47,8 @@ export interface MechanismParts {
 export class Mechanisms {
   readonly throttle: LoginThrottle;
   readonly #parts: MechanismParts;
+  /** By what is known of a host's accounts, which is replaced when it changes; then by kind of connection. */
+  readonly #offers = new WeakMap<HostAuthentication, Map<string, Offer>>();
 
   constructor(parts: MechanismParts) {
     this.#parts = parts;
@@ -47,20 +56,34 @@ export class Mechanisms {
   }
 
   /** Names in the order of preference; empty when TLS has to come first. */
-  offered(host: Host, connection: ConnectionSecurity): string[] {
-    const { configured, hashes } = this.#parts.of(host);
-    return offeredMechanisms({
-      configured,
-      hashes,
-      tls: connection.secure,
-      loopback: connection.loopback,
-      channelBindings: connection.bindings,
-    });
+  offered(host: Host, connection: ConnectionSecurity): readonly string[] {
+    return this.offer(host, connection).mechanisms;
   }
 
-  /** XEP-0440: the channel bindings this connection supports. */
-  channelBindings(connection: ConnectionSecurity): string[] {
-    return availableBindings(connection.bindings);
+  /** What connections of this kind are offered; the same object as long as nothing changes. */
+  offer(host: Host, connection: ConnectionSecurity): Offer {
+    const authentication = this.#parts.of(host);
+    let offers = this.#offers.get(authentication);
+    if (offers === undefined) {
+      offers = new Map();
+      this.#offers.set(authentication, offers);
+    }
+    const bindings = availableBindings(connection.bindings);
+    const kind = `${connection.secure} ${connection.loopback} ${bindings.join()}`;
+    let offer = offers.get(kind);
+    if (offer === undefined) {
+      const { configured, hashes } = authentication;
+      const mechanisms = offeredMechanisms({
+        configured,
+        hashes,
+        tls: connection.secure,
+        loopback: connection.loopback,
+        channelBindings: connection.bindings,
+      });
+      offer = { mechanisms, bindings };
+      offers.set(kind, offer);
+    }
+    return offer;
   }
 
   /** XEP-0484: the token mechanisms this connection can use; none where tokens are off. */

@@ -2,30 +2,45 @@
 import type { Host } from "../router/host.ts";
 import { ns } from "../stanza/ns.ts";
 import type { C2sStream } from "./c2s-stream.ts";
+import type { Offer } from "./mechanisms.ts";
 
 /** Before authentication: TLS, mechanisms, registration. Where TLS is demanded, nothing else is offered first. */
 export function featuresBeforeLogin(stream: C2sStream, host: Host): string {
   const { listener, mechanisms } = stream.environment;
   const canStart = !stream.secure && (listener.tls === "starttls" || listener.tls === "starttls_required");
   if (canStart && listener.tls === "starttls_required") return `<starttls xmlns='${ns.tls}'><required/></starttls>`;
-  let features = canStart ? `<starttls xmlns='${ns.tls}'/>` : "";
-  const connection = stream.connection;
-  const names = mechanisms.offered(host, connection);
-  if (names.length > 0) {
-    const list = names.map((name) => `<mechanism>${name}</mechanism>`).join("");
-    features += `<mechanisms xmlns='${ns.sasl}'>${list}</mechanisms>`;
-    const bindings = mechanisms.channelBindings(connection);
-    if (bindings.length > 0) {
-      const types = bindings.map((type) => `<channel-binding type='${type}'/>`).join("");
-      features += `<sasl-channel-binding xmlns='${ns.saslChannelBinding}'>${types}</sasl-channel-binding>`;
-    }
-    if (sasl2Offered(stream, host)) {
-      features += `<authentication xmlns='${ns.sasl2}'>${list}${inlineFeatures(stream, host)}</authentication>`;
-    }
-  }
+  const offer = mechanisms.offer(host, stream.connection);
+  let features = (canStart ? `<starttls xmlns='${ns.tls}'/>` : "") + authenticationFeatures(stream, host, offer);
   const stranger = { remoteAddress: stream.remoteAddress, secure: stream.secure };
   for (const { definition, options } of host.installed)
     features += definition.strangerFeatures?.(options as never, stranger)?.text ?? "";
+  return features;
+}
+
+/** By offer and kind of stream: an offer is the same object for all streams it is made to. */
+const written = new WeakMap<Offer, Map<boolean, string>>();
+
+function authenticationFeatures(stream: C2sStream, host: Host, offer: Offer): string {
+  if (offer.mechanisms.length === 0) return "";
+  const withSasl2 = sasl2Offered(stream, host);
+  let known = written.get(offer);
+  if (known === undefined) {
+    known = new Map();
+    written.set(offer, known);
+  }
+  let features = known.get(withSasl2);
+  if (features === undefined) {
+    const list = offer.mechanisms.map((name) => `<mechanism>${name}</mechanism>`).join("");
+    features = `<mechanisms xmlns='${ns.sasl}'>${list}</mechanisms>`;
+    if (offer.bindings.length > 0) {
+      const types = offer.bindings.map((type) => `<channel-binding type='${type}'/>`).join("");
+      features += `<sasl-channel-binding xmlns='${ns.saslChannelBinding}'>${types}</sasl-channel-binding>`;
+    }
+    if (withSasl2) {
+      features += `<authentication xmlns='${ns.sasl2}'>${list}${inlineFeatures(stream, host)}</authentication>`;
+    }
+    known.set(withSasl2, features);
+  }
   return features;
 }
 
@@ -64,11 +79,16 @@ export function featuresWhenBound(stream: C2sStream, host: Host): string {
   return (offersManagement ? `<sm xmlns='${ns.sm}'/>` : "") + featuresOfModules(host);
 }
 
+const ofModules = new WeakMap<Host, string>();
+
 function featuresOfModules(host: Host): string {
+  const known = ofModules.get(host);
+  if (known !== undefined) return known;
   let features = "";
   for (const { definition, options } of host.installed) {
     features += definition.streamFeatures?.(options as never)?.text ?? "";
   }
+  ofModules.set(host, features);
   for (const element of host.registry.streamFeatures) features += element()?.text ?? "";
   return features;
 }

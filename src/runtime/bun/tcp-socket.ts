@@ -107,6 +107,12 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
     return served === undefined ? undefined : serverEndPoint(served.raw);
   }
 
+  hasChannelBinding(type: ChannelBindingType): boolean {
+    if (!this.secure || this.isOver()) return false;
+    if (type === "tls-exporter") return this.#native.getTLSVersion() === "TLSv1.3";
+    return this.settings.certificates?.allHaveEndPoints === true || this.channelBinding(type) !== undefined;
+  }
+
   tlsInfo(): TlsInfo | undefined {
     if (!this.secure || this.isOver()) return undefined;
     const native = this.#native;

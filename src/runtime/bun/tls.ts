@@ -2,6 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureVersion } from "node:tls";
 import { alternativeNames, asciiHost, assertKeyFits } from "./certificate.ts";
+import { signatureHash } from "./channel-binding.ts";
 
 /** One certificate with its key, and the hosts it is for. */
 export interface HostCertificate {
@@ -32,6 +33,7 @@ export type NativeContext = object;
 interface Entry {
   readonly names: readonly string[];
   readonly context: NativeContext;
+  readonly hasEndPoint: boolean;
 }
 
 const versionNames: Record<"tlsv1.2" | "tlsv1.3", SecureVersion> = { "tlsv1.2": "TLSv1.2", "tlsv1.3": "TLSv1.3" };
@@ -43,6 +45,7 @@ export class ServerCertificates {
   #wildcard = new Map<string, NativeContext>();
   #default!: NativeContext;
   #current: readonly HostCertificate[] = [];
+  #allHaveEndPoints = false;
   readonly #watchers = new Set<() => void>();
 
   /** The first certificate serves clients that name no host or an unknown one. Throws `TlsConfigurationError`. */
@@ -69,6 +72,7 @@ export class ServerCertificates {
     this.#exact = exact;
     this.#wildcard = wildcard;
     this.#default = first.context;
+    this.#allHaveEndPoints = entries.every((entry) => entry.hasEndPoint);
     this.#current = certificates.map((certificate, index) => ({ ...certificate, hosts: entries[index]!.names }));
     for (const changed of this.#watchers) changed();
   }
@@ -76,6 +80,11 @@ export class ServerCertificates {
   /** What is served now, with the names in `hosts` as the network writes them; never empty. */
   get current(): readonly HostCertificate[] {
     return this.#current;
+  }
+
+  /** Whichever certificate a connection is served, it has the channel binding "tls-server-end-point". */
+  get allHaveEndPoints(): boolean {
+    return this.#allHaveEndPoints;
   }
 
   /** `changed` is called after each reload, until the returned function is. */
@@ -116,11 +125,10 @@ export class ServerCertificates {
       assertKeyFits(certificate.certificate, certificate.key, certificate.passphrase);
       const context = (secure as { context?: unknown }).context;
       if (typeof context !== "object" || context === null) throw new Error("the runtime gave no native context");
+      const leaf = new X509Certificate(certificate.certificate);
       const names =
-        certificate.hosts.length > 0
-          ? certificate.hosts.map((host) => asciiHost(host))
-          : alternativeNames(new X509Certificate(certificate.certificate));
-      return { names, context };
+        certificate.hosts.length > 0 ? certificate.hosts.map((host) => asciiHost(host)) : alternativeNames(leaf);
+      return { names, context, hasEndPoint: signatureHash(leaf.raw) !== undefined };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new TlsConfigurationError(`certificate for ${what}: ${reason}`, { cause: error });

@@ -76,6 +76,10 @@ export class WebSocketSocket extends BaseSocket implements ByteSocket {
     return undefined;
   }
 
+  hasChannelBinding(): boolean {
+    return false;
+  }
+
   tlsInfo(): undefined {
     return undefined;
   }
