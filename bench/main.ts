@@ -71,7 +71,7 @@ async function measure(scenario: Scenario, options: Options): Promise<void> {
     .cases(options)
     .filter(({ name }) => options.cases === undefined || name.includes(options.cases));
   if (cases.length === 0) throw new Error(`no case of ${scenario.name} has "${options.cases}" in its name`);
-  const rounds = options.rounds ?? (options.quick ? 1 : 3);
+  const rounds = Math.min(options.rounds ?? (options.quick ? 1 : 3), scenario.roundsMax ?? Number.POSITIVE_INFINITY);
   const [serverCore, loadCore] = options.cores as [number, number];
   const progress = (line: string) => console.error(line);
   const series = await run(scenario, { kinds, cases, rounds, serverCore, loadCore, progress });

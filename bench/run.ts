@@ -8,7 +8,7 @@ import { selfSigned } from "../src/runtime/bun/certificate.ts";
 import type { Target } from "./load/client.ts";
 import { complaintOf } from "./load/ledger.ts";
 import type { Outcome, Plan } from "./load/plan.ts";
-import type { Case, Scenario } from "./scenarios/scenario.ts";
+import { type Case, headline, type Scenario } from "./scenarios/scenario.ts";
 import { domain, password, type RunningServer, type ServerKind } from "./servers/server.ts";
 
 const loadProgram = fileURLToPath(new URL("load/main.ts", import.meta.url));
@@ -50,11 +50,12 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Seri
       const complaint = outcome.verdict === undefined ? undefined : complaintOf(outcome.verdict);
       if (complaint !== undefined) throw new Damaged(`${scenario.name}, ${each.name}, ${kind.name}: ${complaint}`);
       outcomes.push(outcome);
-      const figure = scenario.figures[0]!;
-      const value = figure.of(outcome)?.toFixed(figure.digits);
+      const { figure, value } = headline(scenario, outcome);
       const other = outcome.usage.otherCores.toFixed(2);
       const place = `[${++at}/${total}] ${scenario.name}, ${each.name}`;
-      options.progress(`${place}, ${kind.name}, round ${round}: ${value} ${figure.title} (other CPU ${other})`);
+      options.progress(
+        `${place}, ${kind.name}, round ${round}: ${value.toFixed(figure.digits)} ${figure.title} (other CPU ${other})`,
+      );
     }
   }
   return series;
@@ -102,17 +103,18 @@ class Bench {
     const key = `${kind.name} ${each.load.users} ${JSON.stringify(each.features)}`;
     const known = this.#seeds.get(key);
     if (known !== undefined) return known;
-    this.#options.progress(`making ${each.load.users} accounts on ${kind.name}`);
     const folder = this.#newFolder(kind.name);
     mkdirSync(folder);
+    this.#seeds.set(key, folder);
+    if (kind.copyAccounts === undefined) return folder;
+    this.#options.progress(`making ${each.load.users} accounts on ${kind.name}`);
     const server = await this.#start(kind, folder, each);
     try {
-      const users = each.load.users;
-      await this.#load(server, { ...this.#common(server, each, true), kind: "register", users, inflight: 20 });
+      await this.#load(server, { ...this.#common(server, each, true), kind: "register", users: 1, inflight: 1 });
     } finally {
       await server.stop();
     }
-    this.#seeds.set(key, folder);
+    await kind.copyAccounts(folder, each.load.users);
     return folder;
   }
 

@@ -26,14 +26,14 @@ interface Tally {
 
 /** Each folder of end-to-end tests starts servers of its own, so those files run apart from each other. */
 function groupsOf(files: readonly string[]): string[][] {
-  const together = files.filter((file) => !file.startsWith("test/e2e/"));
-  const alone = files.filter((file) => file.startsWith("test/e2e/"));
+  const alone = files.filter((file) => file.startsWith("test/e2e/") || file === "bench/smoke.test.ts");
+  const together = files.filter((file) => !alone.includes(file));
   return [together, ...alone.map((file) => [file])].filter((group) => group.length > 0);
 }
 
 async function findTests(wanted: readonly string[]): Promise<string[]> {
   const files: string[] = [];
-  for await (const file of glob("{src,test,scripts,docs}/**/*.test.ts", { cwd: root })) files.push(file);
+  for await (const file of glob("{src,test,scripts,docs,bench}/**/*.test.ts", { cwd: root })) files.push(file);
   return files.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part))).sort();
 }
 

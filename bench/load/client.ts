@@ -1,5 +1,5 @@
 /** One made-up user on a raw socket of the runtime: connects, logs in, and hands what it receives to the scenario. */
-import { Credentials, type Mechanism, ScramLogin } from "./sasl.ts";
+import { type Mechanism, ScramLogin } from "./sasl.ts";
 import { attributeOf, type Pieces, Splitter, textOf } from "./splitter.ts";
 
 export type Tls = "none" | "starttls" | "direct";
@@ -52,7 +52,7 @@ const refusal = "<error type='cancel'><service-unavailable xmlns='urn:ietf:param
 
 export class Client implements Pieces {
   readonly index: number;
-  readonly credentials: Credentials;
+  readonly user: string;
   readonly target: Target;
   readonly listener: Listener;
   state: State = "idle";
@@ -70,13 +70,13 @@ export class Client implements Pieces {
 
   constructor(index: number, target: Target, listener: Listener) {
     this.index = index;
-    this.credentials = new Credentials(`u${index}`, target.password);
+    this.user = `u${index}`;
     this.target = target;
     this.listener = listener;
   }
 
   get bareJid(): string {
-    return `${this.credentials.user}@${this.target.domain}`;
+    return `${this.user}@${this.target.domain}`;
   }
 
   connect(): void {
@@ -222,7 +222,7 @@ export class Client implements Pieces {
   }
 
   #features(element: string): void {
-    const { target, credentials } = this;
+    const { target } = this;
     if (target.tls === "starttls" && !this.#secure) {
       if (!element.includes("<starttls")) return this.fail(`no STARTTLS: ${element}`);
       this.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
@@ -230,7 +230,7 @@ export class Client implements Pieces {
     } else if (target.register) {
       this.send(
         "<iq type='set' id='reg'><query xmlns='jabber:iq:register'>" +
-          `<username>${credentials.user}</username><password>${credentials.password}</password></query></iq>`,
+          `<username>${this.user}</username><password>${target.password}</password></query></iq>`,
       );
       this.state = "registering";
     } else if (!this.#authenticated) this.#authenticate(element);
@@ -247,9 +247,9 @@ export class Client implements Pieces {
   #authenticate(features: string): void {
     const { mechanism } = this.target;
     if (!features.includes(`>${mechanism}<`)) return this.fail(`no ${mechanism}: ${features}`);
-    let initial = `\0${this.credentials.user}\0${this.credentials.password}`;
+    let initial = `\0${this.user}\0${this.target.password}`;
     if (mechanism !== "PLAIN") {
-      this.#scram = new ScramLogin(mechanism, this.credentials);
+      this.#scram = new ScramLogin(mechanism, this.user, this.target.password);
       initial = this.#scram.first();
     }
     this.send(`<auth ${saslNs} mechanism='${mechanism}'>${base64(initial)}</auth>`);

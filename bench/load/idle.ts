@@ -12,13 +12,13 @@ export async function register(plan: RegisterPlan): Promise<Outcome> {
     () => "closing",
   );
   const existed = fleet.clients.filter((client) => client.existed).length;
-  return { units: plan.users - existed, usage: usage(before, snapshot(plan.serverPid)) };
+  return { units: plan.users - existed, users: plan.users, usage: usage(before, snapshot(plan.serverPid)) };
 }
 
 export async function idle(plan: IdlePlan): Promise<Outcome> {
   const fleet = new Fleet(plan);
   await fleet.settle();
-  const residentBefore = residentBytes(plan.serverPid);
+  const residentStart = residentBytes(plan.serverPid);
   await fleet.logIn();
   await fleet.settle();
   const before = snapshot(plan.serverPid);
@@ -27,8 +27,9 @@ export async function idle(plan: IdlePlan): Promise<Outcome> {
   fleet.check();
   return {
     units: plan.users,
+    users: plan.users,
     usage: usage(before, after),
-    residentBefore,
-    residentAfter: residentBytes(plan.serverPid),
+    residentStart,
+    residentIdle: residentBytes(plan.serverPid),
   };
 }

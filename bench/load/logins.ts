@@ -49,5 +49,5 @@ export async function logins(plan: LoginsPlan): Promise<Outcome> {
     () => "closing",
   );
   const latency = { p50Ms: took.quantile(0.5) / 1000, p99Ms: took.quantile(0.99) / 1000, maxMs: took.max / 1000 };
-  return { units, usage: usage(before, after), latency };
+  return { units, users: plan.users, usage: usage(before, after), latency };
 }

@@ -60,6 +60,7 @@ export async function offline(plan: OfflinePlan): Promise<Outcome> {
   const serverCpu = measured.store.serverCpu + measured.fetch.serverCpu;
   return {
     units: measured.store.units,
+    users: plan.users,
     usage: { ...whole, serverCpu },
     verdict: ledger.verdict(),
     parts: measured,

@@ -29,9 +29,10 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
       if (ledger.take(client.index, partner, text, start, end, now) && replying) send(client, now);
     },
   });
+  const residentStart = residentBytes(plan.serverPid);
   await fleet.logIn();
   await fleet.settle();
-  const residentBefore = residentBytes(plan.serverPid);
+  const residentIdle = residentBytes(plan.serverPid);
   for (const client of fleet.clients) {
     const partner = fleet.clients[(client.index - plan.first) ^ 1]!;
     outboxes.push(new Outbox(client.index, partner.jid, "chat", plan.bodyBytes));
@@ -65,8 +66,17 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
   while (ledger.received < ledger.sent && performance.now() < deadline) await sleep(20);
   await sleep(quietMs);
   fleet.check();
-  const residentAfter = residentBytes(plan.serverPid);
-  return { units, usage: measured, latency, verdict: ledger.verdict(), residentBefore, residentAfter, samples };
+  return {
+    units,
+    users: plan.users,
+    usage: measured,
+    latency,
+    verdict: ledger.verdict(),
+    residentStart,
+    residentIdle,
+    residentEnd: residentBytes(plan.serverPid),
+    samples,
+  };
 }
 
 /** Passes the measured time, taking samples of memory on the way if they are wanted. */

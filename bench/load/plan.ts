@@ -83,8 +83,11 @@ export interface Outcome {
   readonly usage: Usage;
   readonly latency?: Latency;
   readonly verdict?: Verdict;
-  readonly residentBefore?: number;
-  readonly residentAfter?: number;
+  readonly users: number;
+  /** Bytes of the server's memory before anybody logged in, when all had and it was quiet, and at the end. */
+  readonly residentStart?: number;
+  readonly residentIdle?: number;
+  readonly residentEnd?: number;
   readonly samples?: readonly MemorySample[];
   /** The same work by halves, where a scenario has two: storing and fetching. */
   readonly parts?: Readonly<Record<string, { units: number; serverCpu: number }>>;

@@ -5,52 +5,58 @@ import type { Outcome, PresencePlan } from "./plan.ts";
 import { attributeOf } from "./splitter.ts";
 
 export async function presence(plan: PresencePlan): Promise<Outcome> {
-  /** Available and unavailable presence that came, by which the steps below know that they are over. */
-  let available = 0;
-  let unavailable = 0;
+  const isHub = (user: number) => user < plan.hubs;
+  /** Who has heard that whom is there, or is not any more: a server may well say so twice. */
+  const available = new Set<string>();
+  const unavailable = new Set<string>();
   const fleet = new Fleet(plan, {
     presence(client, text, start) {
       const type = attributeOf(text, start, "type");
       const from = attributeOf(text, start, "from");
+      const sender = Number.parseInt(from.slice(1), 10);
       if (type === "subscribe") {
         client.send(`<presence to='${from}' type='subscribed'/>`);
-        if (client.index - plan.first >= plan.hubs) client.send(`<presence to='${from}' type='subscribe'/>`);
-      } else if (type === "" && !from.startsWith(`${client.bareJid}/`)) available++;
-      else if (type === "unavailable") unavailable++;
+        if (!isHub(client.index)) client.send(`<presence to='${from}' type='subscribe'/>`);
+      } else if (sender === client.index) return;
+      else if (type === "") available.add(`${client.index} of ${sender}`);
+      else if (type === "unavailable") unavailable.add(`${client.index} of ${sender}`);
     },
   });
   const hubs = fleet.clients.slice(0, plan.hubs);
   const contacts = fleet.clients.slice(plan.hubs);
   await fleet.logIn();
   for (const hub of hubs) {
-    const goal = available + 2 * contacts.length;
+    available.clear();
     for (const contact of contacts) hub.send(`<presence to='${contact.bareJid}' type='subscribe'/>`);
     hub.flush();
     await fleet.until(
-      () => available >= goal,
-      () => `${goal - available} contacts have not subscribed`,
+      () => available.size >= 2 * contacts.length,
+      () => `${available.size} of ${2 * contacts.length} have subscribed`,
     );
   }
+  await fleet.settle();
   await fleet.logOut(hubs);
   await fleet.settle();
 
   let turn = 0;
   /** In: presence from each contact, and to each. Out: unavailable to each. */
   const comeAndGo = async () => {
-    const hub = [hubs[turn++ % hubs.length]!];
-    const goalIn = available + 2 * contacts.length;
-    const goalOut = unavailable + contacts.length;
-    await fleet.logIn(hub);
+    const hub = hubs[turn++ % hubs.length]!;
+    available.clear();
+    unavailable.clear();
+    await fleet.logIn([hub]);
     await fleet.until(
-      () => available >= goalIn,
-      () => `${goalIn - available} presences have not come`,
+      () =>
+        contacts.every(
+          ({ index }) => available.has(`${index} of ${hub.index}`) && available.has(`${hub.index} of ${index}`),
+        ),
+      () => `${available.size} of ${2 * contacts.length} presences have come`,
     );
-    await fleet.logOut(hub);
+    await fleet.logOut([hub]);
     await fleet.until(
-      () => unavailable >= goalOut,
-      () => `${goalOut - unavailable} have not heard of the end`,
+      () => contacts.every(({ index }) => unavailable.has(`${index} of ${hub.index}`)),
+      () => `${unavailable.size} of ${contacts.length} have heard of the end`,
     );
-    if (available > goalIn || unavailable > goalOut) throw new Error("presence came twice");
   };
   const repeat = async (seconds: number) => {
     let count = 0;
@@ -61,5 +67,5 @@ export async function presence(plan: PresencePlan): Promise<Outcome> {
   await repeat(plan.warmupSeconds);
   const before = snapshot(plan.serverPid);
   const units = await repeat(plan.seconds);
-  return { units, usage: usage(before, snapshot(plan.serverPid)) };
+  return { units, users: plan.users, usage: usage(before, snapshot(plan.serverPid)) };
 }

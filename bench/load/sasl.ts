@@ -4,41 +4,32 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 export const mechanisms = ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"] as const;
 export type Mechanism = (typeof mechanisms)[number];
 
-/** One account's part in logins; used again and again. */
-export class Credentials {
-  readonly user: string;
-  readonly password: string;
-  #salted: { key: string; password: Buffer } | undefined;
+/** By all that goes into it; accounts that were copied from one share their salt. */
+const saltedPasswords = new Map<string, Buffer>();
 
-  constructor(user: string, password: string) {
-    this.user = user;
-    this.password = password;
+function saltedPassword(hash: string, password: string, salt: string, iterations: number): Buffer {
+  const key = `${hash} ${iterations} ${salt} ${password}`;
+  let salted = saltedPasswords.get(key);
+  if (salted === undefined) {
+    salted = pbkdf2Sync(password, Buffer.from(salt, "base64"), iterations, hash === "sha1" ? 20 : 32, hash);
+    saltedPasswords.set(key, salted);
   }
-
-  salted(hash: string, salt: string, iterations: number): Buffer {
-    const key = `${hash} ${salt} ${iterations}`;
-    if (this.#salted?.key !== key) {
-      const length = hash === "sha1" ? 20 : 32;
-      const password = pbkdf2Sync(this.password, Buffer.from(salt, "base64"), iterations, length, hash);
-      this.#salted = { key, password };
-    }
-    return this.#salted.password;
-  }
+  return salted;
 }
 
 /** RFC 5802, without channel binding. */
 export class ScramLogin {
   readonly #hash: string;
-  readonly #credentials: Credentials;
+  readonly #password: string;
   readonly #firstBare: string;
   readonly #nonce: string;
   #serverSignature = "";
 
-  constructor(mechanism: Mechanism, credentials: Credentials) {
+  constructor(mechanism: Mechanism, user: string, password: string) {
     this.#hash = mechanism === "SCRAM-SHA-1" ? "sha1" : "sha256";
-    this.#credentials = credentials;
+    this.#password = password;
     this.#nonce = randomBytes(18).toString("base64");
-    this.#firstBare = `n=${credentials.user},r=${this.#nonce}`;
+    this.#firstBare = `n=${user},r=${this.#nonce}`;
   }
 
   first(): string {
@@ -49,7 +40,7 @@ export class ScramLogin {
   final(serverFirst: string): string {
     const [, nonce, salt, iterations] = /^r=([^,]+),s=([^,]+),i=(\d+)$/.exec(serverFirst) ?? [];
     if (nonce === undefined || !nonce.startsWith(this.#nonce)) throw new Error(`bad SCRAM challenge: ${serverFirst}`);
-    const salted = this.#credentials.salted(this.#hash, salt!, Number(iterations));
+    const salted = saltedPassword(this.#hash, this.#password, salt!, Number(iterations));
     const clientKey = this.#hmac(salted, "Client Key");
     const storedKey = createHash(this.#hash).update(clientKey).digest();
     const withoutProof = `c=biws,r=${nonce}`;

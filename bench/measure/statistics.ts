@@ -44,7 +44,7 @@ export class Histogram {
       if (seen < wanted) continue;
       const octave = index >> subBits;
       if (octave === 0) return index;
-      const top = ((subCount + (index & (subCount - 1)) + 1) << (octave - 1)) - 1;
+      const top = (subCount + (index & (subCount - 1)) + 1) * 2 ** (octave - 1) - 1;
       return Math.min(top, this.max);
     }
     return 0;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Outcome } from "../load/plan.ts";
 import { median, spread } from "../measure/statistics.ts";
 import type { Series } from "../run.ts";
-import type { Scenario } from "../scenarios/scenario.ts";
+import { headline, type Scenario } from "../scenarios/scenario.ts";
 
 export interface Row {
   readonly case: string;
@@ -57,7 +57,7 @@ function rowOf(scenario: Scenario, { case: each, server, outcomes }: Series): Ro
     const values = outcomes.map((outcome) => figure.of(outcome)).filter((value) => value !== undefined);
     if (values.length > 0) medians[figure.key] = median(values);
   }
-  const first = outcomes.map((outcome) => scenario.figures[0]!.of(outcome)!);
+  const first = outcomes.map((outcome) => headline(scenario, outcome).value);
   const other = outcomes.map(({ usage }) => usage.otherCores);
   return {
     case: each.name,

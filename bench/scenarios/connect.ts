@@ -11,17 +11,17 @@ export const connect: Scenario = {
       title: "KB of memory per user",
       digits: 1,
       compared: true,
-      of: ({ residentBefore, residentAfter, units }) => (residentAfter! - residentBefore!) / units / 1000,
+      of: ({ residentStart, residentIdle, users }) => (residentIdle! - residentStart!) / users / 1000,
     },
     {
       key: "idleCpu",
       title: "CPU ms per user and hour",
       digits: 1,
-      of: ({ usage, units }) => (usage.serverCpu / units / usage.seconds) * 3600 * 1000,
+      of: ({ usage, users }) => (usage.serverCpu / users / usage.seconds) * 3600 * 1000,
     },
-    { key: "before", title: "MB before", digits: 0, of: ({ residentBefore }) => residentBefore! / 1e6 },
+    { key: "before", title: "MB before", digits: 0, of: ({ residentStart }) => residentStart! / 1e6 },
   ],
-  cases({ quick, users = quick ? 1000 : 3000, seconds = quick ? 3 : 10 }): Case[] {
+  cases({ quick, users = quick ? 2000 : 10_000, seconds = quick ? 3 : 10 }): Case[] {
     const load = { kind: "idle", users, inflight: 50, holdSeconds: seconds } as const;
     const shared = { mechanism: "SCRAM-SHA-1", begins: "roster", load } as const;
     return [

@@ -49,7 +49,18 @@ export interface Scenario {
   /** Servers that take part unless told otherwise. */
   readonly servers: readonly string[];
   readonly figures: readonly Figure[];
+  /** More would only take longer. */
+  readonly roundsMax?: number;
   cases(scale: Scale): Case[];
+}
+
+/** The first figure that the case has. */
+export function headline(scenario: Scenario, outcome: Outcome): { figure: Figure; value: number } {
+  for (const figure of scenario.figures) {
+    const value = figure.of(outcome);
+    if (value !== undefined) return { figure, value };
+  }
+  throw new Error(`${scenario.name} has no figure`);
 }
 
 export const peers = ["meerkat", "ejabberd", "prosody"];

@@ -1,7 +1,15 @@
 /** Debian's ejabberd: Mnesia, SCRAM keys instead of passwords, no shapers; without the distribution of Erlang nodes. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { domain, freePort, packageVersion, type RunningServer, type ServerKind, startOnCore } from "./server.ts";
+import {
+  domain,
+  firstLineOf,
+  freePort,
+  packageVersion,
+  type RunningServer,
+  type ServerKind,
+  startOnCore,
+} from "./server.ts";
 
 export const ejabberd: ServerKind = {
   name: "ejabberd",
@@ -75,5 +83,19 @@ ${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
       plainPort,
       tlsPort,
     });
+  },
+  async copyAccounts(folder, users) {
+    const program = [
+      "ok = mnesia:start()",
+      "ok = mnesia:wait_for_tables([passwd], 20000)",
+      `[Account] = mnesia:dirty_read(passwd, {<<"u0">>, <<"${domain}">>})`,
+      `Copy = fun(User) -> setelement(2, Account, {<<"u", (integer_to_binary(User))/binary>>, <<"${domain}">>}) end`,
+      `lists:foreach(fun(User) -> mnesia:dirty_write(Copy(User)) end, lists:seq(1, ${users - 1}))`,
+      "stopped = mnesia:stop()",
+      'io:format("copied~n")',
+      "halt()",
+    ].join(", ");
+    const args = ["-noinput", "-mnesia", "dir", `"${join(folder, "spool")}"`, "-eval", `${program}.`];
+    if ((await firstLineOf("erl", args)) !== "copied") throw new Error("ejabberd's accounts could not be copied");
   },
 };

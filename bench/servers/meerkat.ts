@@ -2,7 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { catalogue } from "../../src/modules/catalogue.ts";
+import { createLog } from "../../src/observe/log.ts";
+import { systemClock } from "../../src/runtime/bun/clock.ts";
+import { Accounts } from "../../src/store/accounts.ts";
+import { openStore } from "../../src/store/store.ts";
 import {
   domain,
   firstLineOf,
@@ -15,10 +18,32 @@ import {
 
 const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
 
-/** They say where other servers are, or need one: no part of a comparison. */
-const leftOut = new Set(["mod_extdisco", "mod_register"]);
-const archive = new Set(["mod_mam"]);
-const rooms = new Set(["mod_muc"]);
+/** What the others have too, or what only gives clients a better way in. */
+const modules = [
+  "mod_roster",
+  "mod_presence",
+  "mod_disco",
+  "mod_caps",
+  "mod_sasl2",
+  "mod_bind2",
+  "mod_fast_auth_token",
+  "mod_stream_management",
+  "mod_carboncopy",
+  "mod_csi",
+  "mod_stanzaid",
+  "mod_privacy",
+  "mod_blocking",
+  "mod_offline",
+  "mod_last",
+  "mod_private",
+  "mod_vcard",
+  "mod_version",
+  "mod_time",
+  "mod_ping",
+  "mod_register",
+];
+const database = "meerkat.sqlite";
+const noLog = createLog("none");
 
 export const meerkat: ServerKind = {
   name: "meerkat",
@@ -30,14 +55,7 @@ export const meerkat: ServerKind = {
   },
   async start({ folder, certificate, key, core, features, runtimeArguments = [] }): Promise<RunningServer> {
     const [plainPort, tlsPort] = [await freePort(), await freePort()];
-    const names = catalogue
-      .map(({ name }) => name)
-      .filter(
-        (name) =>
-          !leftOut.has(name) &&
-          (features.archive === true || !archive.has(name)) &&
-          (features.rooms === true || !rooms.has(name)),
-      );
+    const names = [...modules, ...(features.archive ? ["mod_mam"] : []), ...(features.rooms ? ["mod_muc"] : [])];
     const listener = (port: number, mode: string) => `
 [[listen.c2s]]
 port = ${port}
@@ -58,16 +76,16 @@ registration_timeout = 0
 ${listener(plainPort, "starttls")}${listener(tlsPort, "tls")}
 [auth]
 scram_iterations = ${scramIterations}
+password.hash = ["sha", "sha256"]
 [outgoing_pools.rdbms.default.connection]
 driver = "sqlite"
-database = "meerkat.sqlite"
+database = "${database}"
 [limits]
 connections_per_address_max = 20000
 [[access.max_user_offline_messages]]
 acl = "all"
 value = "infinity"
 ${names.map((name) => `[modules.${name}]`).join("\n")}
-[modules.mod_register]
 `,
     );
     const args = [join(root, "src/main.ts"), "start", "--config", join(folder, "meerkat.toml"), "--data", folder];
@@ -79,5 +97,19 @@ ${names.map((name) => `[modules.${name}]`).join("\n")}
       plainPort,
       tlsPort,
     });
+  },
+  async copyAccounts(folder, users) {
+    const store = await openStore(
+      { driver: "sqlite", path: join(folder, database) },
+      { clock: systemClock, log: noLog },
+    );
+    try {
+      const accounts = new Accounts(store);
+      const passDetails = (await accounts.credentials(domain, "u0"))!;
+      const names = Array.from({ length: users - 1 }, (_, at) => `u${at + 1}`);
+      await accounts.importMany(names.map((username) => ({ domain, username, passDetails })));
+    } finally {
+      await store.close();
+    }
   },
 };

@@ -1,5 +1,5 @@
 /** Debian's Prosody: its own files, hashed passwords, no limits, and the garbage collector that makes it twice as fast. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   domain,
@@ -54,5 +54,9 @@ ${features.rooms === true ? `Component ${text(`conference.${domain}`)} "muc"\n` 
     );
     const args = ["--config", config, "-F"];
     return startOnCore({ core, command: "prosody", args, folder, plainPort, tlsPort });
+  },
+  async copyAccounts(folder, users) {
+    const accounts = join(folder, "data", domain, "accounts");
+    for (let user = 1; user < users; user++) copyFileSync(join(accounts, "u0.dat"), join(accounts, `u${user}.dat`));
   },
 };

@@ -39,13 +39,16 @@ export interface RunningServer {
 
 export interface ServerKind {
   readonly name: string;
-  /** The floor relays messages and can nothing else. */
-  readonly only?: "messages";
   /** How to have it, for who has not. */
   readonly hint: string;
   /** Its version; undefined if it is not installed. */
   version(): Promise<string | undefined>;
   start(plan: StartPlan): Promise<RunningServer>;
+  /**
+   * Gives `u1` … the account data of `u0`, whom the stopped server of this folder knows: registering each would take
+   * minutes, since keys are derived for every one. None if the server takes anybody.
+   */
+  copyAccounts?(folder: string, users: number): Promise<void>;
 }
 
 const readyTimeoutMs = 30_000;
