@@ -16,6 +16,7 @@ import { turnBatch } from "./runtime/bun/turn.ts";
 import { openAdminSocket } from "./server/admin-socket.ts";
 import { Authentication } from "./server/authentication.ts";
 import { loadCertificates } from "./server/certificates.ts";
+import { type IncompleteAccount, KeyCompletion } from "./server/complete-keys.ts";
 import { type HostPlan, startCore } from "./server/core.ts";
 import { importUsers } from "./server/import-users.ts";
 import { listenC2s, StrangerGate } from "./server/listen-c2s.ts";
@@ -110,6 +111,15 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
     })),
   });
   await authentication.refresh();
+  const completion = new KeyCompletion({
+    accounts: core.accountRows,
+    clock,
+    random,
+    log,
+    hashesOf: (domain) => settings.hosts.get(domain)?.auth.hashes ?? [],
+    completed: () => authentication.refresh(),
+  });
+  disposals.push(() => completion.stop());
   const certificates = await loadCertificates(settings, dataDir, clock, log);
   disposals.push(() => certificates.stop());
 
@@ -185,7 +195,7 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
   }
   const admin = await openAdminSocket(
     join(dataDir, "meerkat.sock"),
-    adminContext(node, (reason) => void stop(reason)),
+    adminContext(node, completion, (reason) => void stop(reason)),
     log,
   );
   disposals.push(() => admin.stop());
@@ -233,7 +243,7 @@ function watch({ core, metrics, store }: NodeParts): void {
   });
 }
 
-function adminContext(node: NodeParts, stop: (reason: string) => void): AdminContext {
+function adminContext(node: NodeParts, completion: KeyCompletion, stop: (reason: string) => void): AdminContext {
   const { core, authentication, settings, log } = node;
   const { accounts } = core;
   return {
@@ -254,11 +264,13 @@ function adminContext(node: NodeParts, stop: (reason: string) => void): AdminCon
           random: node.random,
           parallel: availableParallelism(),
           hashesOf: (domain: string) => settings.hosts.get(domain)?.auth.hashes,
+          incomplete: (account: IncompleteAccount) => completion.add(account),
         };
         try {
           return await importUsers(parts, lines, progress);
         } finally {
           await authentication.refresh();
+          completion.start();
         }
       },
     },

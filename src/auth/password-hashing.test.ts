@@ -5,6 +5,7 @@ import { type Credentials, scramHashes } from "./credentials.ts";
 import { deriveScramKeys, HashingOverload, hashMany, makeCredentials, PasswordHasher } from "./password-hashing.ts";
 
 const options = () => ({ hashes: ["sha256"] as const, iterations: 5, randomness: countingRandomness() });
+const request = (password: string) => ({ password, hashes: ["sha256"] as const });
 const salt = Buffer.from("QSXCR+Q6sek8bf92", "base64");
 
 describe("password hashing", () => {
@@ -44,7 +45,7 @@ describe("password hashing", () => {
   });
 
   test("an import keeps the order, and marks what is no password", async () => {
-    const passwords = Array.from({ length: 50 }, (_, index) => (index === 20 ? "" : `password${index}`));
+    const passwords = Array.from({ length: 50 }, (_, index) => request(index === 20 ? "" : `password${index}`));
     let index = 0;
     for await (const made of hashMany(passwords, { ...options(), parallel: 3 })) {
       if (index === 20) expect(made).toBeUndefined();
@@ -61,7 +62,7 @@ describe("password hashing", () => {
   test("an import reads its source only a little ahead", async () => {
     let read = 0;
     function* endless() {
-      for (;;) yield `password${read++}`;
+      for (;;) yield request(`password${read++}`);
     }
     let seen = 0;
     for await (const _made of hashMany(endless(), { ...options(), parallel: 2 })) if (++seen === 10) break;

@@ -1,17 +1,19 @@
 /** Making many accounts from a CSV file: `username,domain,password` a line, hashed on all cores, written in batches. */
 import type { ImportReport } from "../admin/command.ts";
 import { formatCredentials, parseCredentials, type ScramHash } from "../auth/credentials.ts";
-import { hashMany } from "../auth/password-hashing.ts";
+import { type HashingRequest, hashMany } from "../auth/password-hashing.ts";
 import { parseJid } from "../stanza/jid.ts";
 import type { Accounts, NewAccount } from "../store/accounts.ts";
 import type { Randomness } from "../util/random.ts";
+import type { IncompleteAccount } from "./complete-keys.ts";
 
 /**
- * RFC 7677 section 4's minimum. Imported accounts get keys for SHA-1 and SHA-256 only, at this count: more would take
- * minutes for 100,000. The others are made when the account first logs in by PLAIN.
+ * RFC 7677 section 4's minimum; more would take minutes for 100,000. For the same reason the import waits for the keys of
+ * one hash only; the others are made afterwards, see `KeyCompletion`.
  */
 export const importIterations = 4096;
-const importHashes: readonly ScramHash[] = ["sha1", "sha256"];
+/** Which one, in this order of preference: all that use it cost the same, and most clients know the first. */
+const firstHashes: readonly ScramHash[] = ["sha256", "sha1", "sha512", "sha384", "sha224"];
 /** Records named in the report, of each kind. */
 const reportedMax = 1000;
 const batch = 500;
@@ -22,12 +24,20 @@ export interface ImportParts {
   readonly parallel: number;
   /** The hashes configured for a host of ours; undefined for a domain that is none. */
   hashesOf(domain: string): readonly ScramHash[] | undefined;
+  /** An account was made whose other keys are still to come. */
+  incomplete(account: IncompleteAccount): void;
 }
 
 interface Candidate {
   readonly domain: string;
   readonly username: string;
   readonly secret: string;
+  readonly firstHash: ScramHash;
+}
+
+interface Imported extends NewAccount {
+  /** Undefined where the record brought its keys along. */
+  readonly password: string | undefined;
 }
 
 /** Reads, hashes and writes, all at once and in bounded memory. Accounts that exist stay as they are. */
@@ -45,39 +55,44 @@ export async function importUsers(
   const note = (kind: keyof typeof report, text: string): void => {
     if (report[kind].length < reportedMax) report[kind].push(text);
   };
-  const write = async (accounts: NewAccount[]): Promise<void> => {
-    const existing = await parts.accounts.importMany(accounts);
-    created += accounts.length - existing.length;
-    for (const { username, domain } of existing) note("existing", `${username}@${domain}`);
+  const write = async (accounts: Imported[]): Promise<void> => {
+    const existing = new Set(await parts.accounts.importMany(accounts));
+    created += accounts.length - existing.size;
+    for (const account of accounts) {
+      if (existing.has(account)) note("existing", `${account.username}@${account.domain}`);
+      else if (account.password !== undefined) parts.incomplete({ ...account, password: account.password });
+    }
     done += accounts.length;
     progress(done);
   };
 
   const queue: Candidate[] = [];
-  async function* passwords(): AsyncGenerator<string> {
+  async function* passwords(): AsyncGenerator<HashingRequest> {
     for await (const line of lines) {
       const candidate = readRecord(line, parts, note);
       if (candidate === undefined) continue;
       queue.push(candidate);
-      // A record that brings its keys along needs no hashing; any short text keeps the order.
-      yield parseCredentials(candidate.secret) === undefined ? candidate.secret : "-";
+      // A record that brings its keys along needs no hashing, but has to keep its place.
+      const ready = parseCredentials(candidate.secret) !== undefined;
+      yield ready ? { password: "-", hashes: [] } : { password: candidate.secret, hashes: [candidate.firstHash] };
     }
   }
-  let accounts: NewAccount[] = [];
+  let accounts: Imported[] = [];
   const options = {
-    hashes: importHashes,
     iterations: importIterations,
     randomness: parts.random,
     parallel: parts.parallel,
   };
   for await (const credentials of hashMany(passwords(), options)) {
     const { domain, username, secret } = queue.shift()!;
-    const ready = parseCredentials(secret) === undefined ? credentials : parseCredentials(secret);
-    if (ready === undefined) {
+    const brought = parseCredentials(secret);
+    const keys = brought ?? credentials;
+    if (keys === undefined) {
       note("emptyPassword", `${username}@${domain}`);
       continue;
     }
-    accounts.push({ domain, username, passDetails: formatCredentials(ready) });
+    const password = brought === undefined ? secret : undefined;
+    accounts.push({ domain, username, passDetails: formatCredentials(keys), password });
     if (accounts.length < batch) continue;
     await write(accounts);
     accounts = [];
@@ -101,9 +116,13 @@ function readRecord(
   const jid = parseJid(`${username}@${domain}`);
   if (jid === undefined || jid.local === "" || jid.resource !== "")
     note("invalidJID", `${username}@${domain}`.slice(0, 200));
-  else if (parts.hashesOf(jid.domain) === undefined) note("notAllowed", jid.full);
-  else if (secret === "") note("emptyPassword", jid.full);
-  else return { domain: jid.domain, username: jid.local, secret };
+  else {
+    const hashes = parts.hashesOf(jid.domain);
+    const firstHash = firstHashes.find((hash) => hashes?.includes(hash));
+    if (firstHash === undefined) note("notAllowed", jid.full);
+    else if (secret === "") note("emptyPassword", jid.full);
+    else return { domain: jid.domain, username: jid.local, secret, firstHash };
+  }
   return undefined;
 }
 

@@ -42,6 +42,13 @@ export interface NewAccount {
   passDetails: string;
 }
 
+export interface CredentialsChange {
+  readonly domain: string;
+  readonly username: string;
+  readonly from: string;
+  readonly to: string;
+}
+
 const importChunk = 500;
 const importAttemptsMax = 5;
 
@@ -86,6 +93,27 @@ export class Accounts {
       .where("username", "=", username)
       .executeTakeFirst();
     return result.numUpdatedRows > 0n;
+  }
+
+  /**
+   * Puts `to` in the place of `from` for each, in one transaction; who has got other credentials meanwhile keeps those.
+   * Says of each whether it was done.
+   */
+  async replaceCredentials(changes: readonly CredentialsChange[]): Promise<boolean[]> {
+    return await this.#db.transaction().execute(async (trx) => {
+      const done: boolean[] = [];
+      for (const { domain, username, from, to } of changes) {
+        const result = await trx
+          .updateTable("users")
+          .set({ pass_details: to })
+          .where("domain", "=", domain)
+          .where("username", "=", username)
+          .where("pass_details", "=", from)
+          .executeTakeFirst();
+        done.push(result.numUpdatedRows > 0n);
+      }
+      return done;
+    });
   }
 
   exists(domain: string, username: string): MaybePromise<boolean> {

@@ -15,6 +15,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomUUID } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { xml } from "@xmpp/client";
 import { catalogue } from "../../src/modules/catalogue.ts";
 import { startServer, type TestServer } from "../support/server.ts";
@@ -74,7 +76,7 @@ function watch(client: XmppJs): Wire {
 interface Way {
   readonly mechanism: string;
   readonly binding?: BindingType;
-  readonly password?: string;
+  readonly username?: string;
 }
 
 function make(server: TestServer, transport: Transport, way: Way): { client: XmppJs; wire: Wire } {
@@ -83,7 +85,7 @@ function make(server: TestServer, transport: Transport, way: Way): { client: Xmp
     resource: "cell",
     credentials: async (authenticate: Any, _offered: string[], _fast: unknown) => {
       const agent = xml("user-agent", { id: randomUUID() });
-      await authenticate({ username: "alice", password: way.password ?? "secret" }, way.mechanism, agent);
+      await authenticate({ username: way.username ?? "alice", password: "secret" }, way.mechanism, agent);
     },
   });
   if (way.mechanism.startsWith("SCRAM-") && way.mechanism !== "SCRAM-SHA-1")
@@ -219,6 +221,30 @@ describe("FAST", () => {
     expect(await phone.login(own, "direct TLS")).toEqual(["HT-SHA-256-NONE"]);
     expect(phone.token!.token).not.toBe(second);
   });
+});
+
+test("imported accounts have one hash at first, and soon the others", async () => {
+  await using own = await startServer();
+  await own.register("alice");
+  const file = join(own.dataDir, "users.csv");
+  writeFileSync(file, "imported,localhost,secret\n");
+  expect(await own.ctl("account", "importUsers", "--filename", file)).toMatchObject({ created: 1 });
+  /** Which mechanisms alice is offered. */
+  const offered = async (): Promise<string> => {
+    const { client, wire } = make(own, "direct TLS", { mechanism: "SCRAM-SHA-256" });
+    await client.start();
+    await client.stop();
+    return wire.received.find((text) => text.includes("SCRAM-SHA-256")) ?? "";
+  };
+  let features = await offered();
+  for (let tries = 0; tries < 500 && !features.includes("SCRAM-SHA-512"); tries++) features = await offered();
+  for (const mechanism of ["SCRAM-SHA-1", "SCRAM-SHA-512"]) {
+    expect(features).toContain(`>${mechanism}<`);
+    const { client } = make(own, "direct TLS", { mechanism, username: "imported" });
+    await client.start();
+    expect(client.jid).toStartWith("imported@localhost/");
+    await client.stop();
+  }
 });
 
 describe("what no cell is for", () => {

@@ -39,6 +39,24 @@ await eachDatabase(describe, (database) => {
       { migrations },
     ));
 
+  test("credentials are replaced only where they are still the old ones", () =>
+    database.withStore(
+      async (store) => {
+        const accounts = new Accounts(store);
+        for (const username of ["alice", "bob"]) {
+          await accounts.create({ domain: "localhost", username, passDetails: "aGVsbG8=" });
+        }
+        const change = { domain: "localhost", from: "aGVsbG8=", to: "more keys" };
+        await accounts.setCredentials("localhost", "bob", "AGVSBG8=");
+        const names = ["alice", "bob", "nobody"];
+        const done = await accounts.replaceCredentials(names.map((username) => ({ ...change, username })));
+        expect(done).toEqual([true, false, false]);
+        expect(await accounts.credentials("localhost", "alice")).toBe("more keys");
+        expect(await accounts.credentials("localhost", "bob")).toBe("AGVSBG8=");
+      },
+      { migrations },
+    ));
+
   test("of two at once one creates the account", () =>
     database.withStore(
       async (store) => {
