@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism, hostname } from "node:os";
 import { join, resolve } from "node:path";
 import type { AdminContext } from "./admin/command.ts";
-import { loadConfigFile } from "./config/load.ts";
+import { type Config, loadConfigFile } from "./config/load.ts";
 import { moduleRegistry } from "./config/option.ts";
 import type { Settings } from "./config/settings.ts";
 import type { InstalledModule } from "./hooks/define-module.ts";
@@ -23,6 +23,7 @@ import { listenC2s, StrangerGate } from "./server/listen-c2s.ts";
 import { listenHttp } from "./server/listen-http.ts";
 import type { NodeParts } from "./server/node-parts.ts";
 import { readLines } from "./server/read-lines.ts";
+import { reload } from "./server/reload.ts";
 import { secretMigrations, sharedSecret } from "./server/secrets.ts";
 import type { StoreSettings } from "./store/settings.ts";
 import { openStore } from "./store/store.ts";
@@ -50,6 +51,8 @@ export interface RunningServer {
   /** Resolves when the node has stopped, whoever asked. */
   readonly stopped: Promise<void>;
   stop(reason: string): Promise<void>;
+  /** Reads certificates and configuration again; the log says what was taken up. */
+  reload(): void;
 }
 
 /** What ends one part of the node. */
@@ -63,20 +66,29 @@ const lingerMs = 5_000;
  * store throws when its settings are wrong; whatever was opened before is closed again.
  */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const { settings, notes } = loadConfigFile(options.configFile, { modules: moduleRegistry(catalogue) });
+  const load = () => loadConfigFile(options.configFile, { modules: moduleRegistry(catalogue) });
+  const config = load();
+  const { settings, notes } = config;
   const log = options.log ?? createLog(settings.logLevel);
   for (const note of notes) log.warn({ option: note.option, line: note.line }, note.text);
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   const disposals: Disposal[] = [];
   try {
-    return await build(settings, options.dataDir, log, disposals);
+    return await build(config, load, options.dataDir, log, disposals);
   } catch (error) {
     for (const dispose of disposals.reverse()) await dispose();
     throw error;
   }
 }
 
-async function build(settings: Settings, dataDir: string, log: RootLog, disposals: Disposal[]): Promise<RunningServer> {
+async function build(
+  config: Config,
+  load: () => Config,
+  dataDir: string,
+  log: RootLog,
+  disposals: Disposal[],
+): Promise<RunningServer> {
+  const { settings } = config;
   const clock = systemClock;
   const random = systemRandom;
   const metrics = new Metrics(clock);
@@ -201,7 +213,8 @@ async function build(settings: Settings, dataDir: string, log: RootLog, disposal
   disposals.push(() => admin.stop());
   for (const port of ports)
     log.info({ option: port.option, address: port.address, port: port.port }, `${port.kind} open`);
-  return { ports, stopped, stop, summary: () => summaryOf(node, ports) };
+  const again = () => reload({ running: config, log, certificates, load });
+  return { ports, stopped, stop, reload: again, summary: () => summaryOf(node, ports) };
 }
 
 function storeSettings(settings: Settings, dataDir: string): StoreSettings {

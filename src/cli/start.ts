@@ -12,6 +12,7 @@ export function startCommand(): Command {
     .summary("Start a node, and run it until Ctrl-C")
     .description(
       "Starts a node and runs it until Ctrl-C, SIGTERM or 'meerkat stop'.\n" +
+        "SIGHUP reads certificates and the log level again, unless it runs on a terminal.\n" +
         "The data folder is made when it is not there; a second start keeps all data.",
     )
     .option("--config <file>", "the configuration (MEERKAT_CONFIG; default: the clone's meerkat.toml)")
@@ -45,6 +46,8 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
     }
     void stopOrFail(server, signal);
   });
+  // Of a closed terminal the signal means to stop, see below; for what runs without one it means to read the files again.
+  if (process.stdin.isTTY !== true) process.on("SIGHUP", () => server.reload());
   // Where standard output is not a terminal the log goes there, for programs; they find the same in it.
   if (process.stdout.isTTY === true) process.stdout.write(`\n${indented(server.summary())}\n\n`);
   await server.stopped;
@@ -75,8 +78,10 @@ function stopSignals(): StopSignals {
   });
   const kinds: readonly StopSignal[] = ["SIGINT", "SIGTERM"];
   for (const kind of kinds) process.on(kind, () => signals.take(kind));
-  // The terminal was closed. Without one it is a custom among daemons to take this signal for "read the files again".
-  if (process.stdin.isTTY === true) process.on("SIGHUP", () => signals.take("SIGHUP"));
+  process.on("SIGHUP", () => {
+    // The terminal was closed.
+    if (process.stdin.isTTY === true) signals.take("SIGHUP");
+  });
   return signals;
 }
 

@@ -5,7 +5,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
+import { selfSigned } from "../../src/runtime/bun/certificate.ts";
 import { configText, startServer, type TestServer } from "../support/server.ts";
 
 const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
@@ -54,6 +56,20 @@ function ended(child: ChildProcess): Promise<Ended> {
     err += chunk;
   });
   return new Promise((done) => child.once("close", (code) => done({ code, out, err })));
+}
+
+/** The certificate that new connections get. */
+function fingerprint(port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls(
+      { host: "127.0.0.1", port, rejectUnauthorized: false, ALPNProtocols: ["xmpp-client"] },
+      () => {
+        resolve(socket.getPeerCertificate().fingerprint256);
+        socket.destroy();
+      },
+    );
+    socket.once("error", reject);
+  });
 }
 
 /** `meerkat ctl` of the server of these tests. */
@@ -405,6 +421,30 @@ describe("start and stop", () => {
     expect(JSON.parse(listed.out)).toEqual(["ann@localhost"]);
     second.kill("SIGTERM");
     expect((await second.end).code).toBe(0);
+  });
+
+  test("SIGHUP reads certificates and the log level again, and says what has to wait", async () => {
+    await using own = await startServer();
+    const config = join(own.dataDir, "meerkat.toml");
+    const before = await fingerprint(own.tlsPort);
+    const made = await selfSigned(["localhost"]);
+    writeFileSync(join(own.dataDir, "tls/self-signed.key"), made.key);
+    writeFileSync(join(own.dataDir, "tls/self-signed.crt"), made.certificate);
+    const text = readFileSync(config, "utf8");
+    writeFileSync(config, text.replace('loglevel = "info"', 'loglevel = "debug"\nlanguage = "de"'));
+    process.kill(own.pid, "SIGHUP");
+    const logged = (part: string) => own.log.find((line) => line.includes(part));
+    // Each question is an answer later than the signal.
+    for (let tries = 0; tries < 50 && logged("read again;") === undefined; tries++) await own.ctl("server", "status");
+    expect(logged("these options need a restart")).toContain('"options":["general.language"]');
+    expect(await own.ctl("server", "getLoglevel")).toBe("DEBUG");
+    expect(await fingerprint(own.tlsPort)).not.toBe(before);
+
+    writeFileSync(config, "[general]\nhosts = 3\n");
+    process.kill(own.pid, "SIGHUP");
+    for (let tries = 0; tries < 50 && logged("was not read again") === undefined; tries++)
+      await own.ctl("server", "status");
+    expect(logged("was not read again")).toContain("general.hosts: found 3");
   });
 
   test("a bad configuration is refused without a stack trace", async () => {
