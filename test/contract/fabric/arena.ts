@@ -8,13 +8,14 @@ import type { FabricEvents, NodeIdentity } from "../../../src/cluster/fabric/fab
 import { LocalTransport, localAddress } from "../../../src/cluster/fabric/local.ts";
 import { type NatsSettings, NatsTransport } from "../../../src/cluster/fabric/nats.ts";
 import type { Transport } from "../../../src/cluster/fabric/transport.ts";
-import { createLog, type Log } from "../../../src/observe/log.ts";
+import type { Log } from "../../../src/observe/log.ts";
 import { SimClock } from "../../../src/runtime/sim/clock.ts";
 import { SimRandom } from "../../../src/runtime/sim/random.ts";
 import type { Clock } from "../../../src/util/clock.ts";
 import { realClock } from "../../support/databases.ts";
 import { LossyNetwork } from "../../support/lossy-network.ts";
 import { sharedNats } from "../../support/nats.ts";
+import { type LoggedLine, recordingLog } from "../../support/recording-log.ts";
 
 /** Short enough that silence is soon noticed, long enough for a busy machine. */
 export const heartbeatMs = 100;
@@ -28,7 +29,7 @@ export class TestNode {
   readonly fabric: ClusterFabric;
   readonly transport: Transport;
   readonly heard: string[] = [];
-  readonly logged: { level: string; msg: string }[];
+  readonly logged: readonly LoggedLine[];
   answer: (question: string) => Promise<Uint8Array> | Uint8Array = (question) => bytesOf(`${question}!`);
   /** Of large messages only the length is written down. */
   readonly events: FabricEvents = {
@@ -41,7 +42,7 @@ export class TestNode {
   };
   readonly #arena: Arena;
 
-  constructor(arena: Arena, fabric: ClusterFabric, transport: Transport, logged: { level: string; msg: string }[]) {
+  constructor(arena: Arena, fabric: ClusterFabric, transport: Transport, logged: readonly LoggedLine[]) {
     this.#arena = arena;
     this.fabric = fabric;
     this.transport = transport;
@@ -106,17 +107,12 @@ export class Arena {
       version: "1.0",
       address: this.address(number),
     };
-    const logged: { level: string; msg: string }[] = [];
-    const write = (line: string) => {
-      logged.push(JSON.parse(line));
-      this.changed();
-    };
-    const log = createLog("debug", { destination: { write }, pretty: false });
+    const { log, lines } = recordingLog(() => this.changed());
     const transport = this.#makeTransport(self, log, this);
     const { clock } = this;
     const atTurnEnd = clock instanceof SimClock ? (run: () => void) => void clock.after(0, run) : setImmediate;
     const fabric = new ClusterFabric({ self, transport, clock, log, atTurnEnd, heartbeatMs, expiryMs, ...options });
-    const node = new TestNode(this, fabric, transport, logged);
+    const node = new TestNode(this, fabric, transport, lines);
     this.nodes.push(node);
     return node;
   }

@@ -1,0 +1,66 @@
+/** A wire to a database server that can be cut, or fall silent, without the server's doing. */
+import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
+import type { ServerSettings } from "../../src/store/settings.ts";
+
+/** Stands between the store and the server, so that a test can unplug the wire without stopping a shared server. */
+export class LeakyWire {
+  /** Swallows what either side says. */
+  silent = false;
+  readonly #target: ServerSettings;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+  #port = 0;
+
+  constructor(target: ServerSettings) {
+    this.#target = target;
+  }
+
+  get address(): { host: string; port: number } {
+    return { host: "127.0.0.1", port: this.#port };
+  }
+
+  /** Listens, on the same port each time. */
+  async listen(): Promise<void> {
+    const server = createServer((near) => this.#join(near));
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(this.#port, "127.0.0.1", resolve);
+    });
+    const address = server.address();
+    if (typeof address === "object" && address !== null) this.#port = address.port;
+  }
+
+  /** Cuts every connection and refuses new ones. */
+  async goAway(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #join(near: Socket): void {
+    const { host, port } = this.#target;
+    const far = host.startsWith("/") ? connectSocket(socketPath(this.#target)) : connectSocket(port, host);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      this.#sockets.add(from);
+      from.on("data", (bytes: Buffer) => {
+        if (!this.silent) to.write(bytes);
+      });
+      from.on("error", () => to.destroy());
+      from.on("close", () => {
+        this.#sockets.delete(from);
+        to.destroy();
+      });
+    }
+  }
+}
+
+function socketPath({ driver, host, port }: ServerSettings): string {
+  return driver === "pgsql" ? `${host}/.s.PGSQL.${port}` : host;
+}
