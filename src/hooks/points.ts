@@ -4,7 +4,7 @@
  */
 import type { Origin, Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
-import type { DiscoInfo } from "../stanza/disco-info.ts";
+import type { DiscoIdentity, DiscoInfo, DiscoItem } from "../stanza/disco-info.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza, StanzaKind } from "../stanza/stanza.ts";
 import type { Element } from "../xml/element.ts";
@@ -134,6 +134,19 @@ export interface Questions {
   ): MaybePromise<boolean | undefined>;
   /** Extra features (namespaces) of an account's bare JID; asked of all modules. */
   accountFeatures(account: Jid): MaybePromise<readonly string[] | undefined>;
+  /** What an account is besides an account; asked of all modules. */
+  accountIdentities(account: Jid): MaybePromise<readonly DiscoIdentity[] | undefined>;
+  /** Nodes of an account that somebody may know of; asked of all modules. */
+  accountItems(account: Jid, viewer: Jid): MaybePromise<readonly DiscoItem[] | undefined>;
+  /** What an account says of one of its nodes; undefined when there is none that the viewer may know of. */
+  accountNode(account: Jid, node: string, viewer: Jid): MaybePromise<DiscoInfo | undefined>;
+  /** What is in one of an account's nodes; undefined when there is none that the viewer may know of. */
+  accountNodeItems(account: Jid, node: string, viewer: Jid): MaybePromise<readonly DiscoItem[] | undefined>;
+  /**
+   * A notification for a device (XEP-0357), named by its node, to be handed to the service that wakes it. `options` is the form
+   * of the publish-options. True when it was taken; throws `StanzaError` when the device is not there any more.
+   */
+  pushNotification(node: string, notification: Element, options: Element | undefined): MaybePromise<true | undefined>;
   /** SHA-1 (hex) of the account's avatar; "" when it has none. */
   avatarHash(account: Jid): MaybePromise<string | undefined>;
   /** What the host says of itself (XEP-0030); the same object until its modules change. */

@@ -16,6 +16,7 @@ import { presence } from "./presence.ts";
 import { blocking } from "./privacy/blocking.ts";
 import { privacy } from "./privacy/privacy.ts";
 import { privateStorage } from "./private.ts";
+import { pubsub } from "./pubsub/pubsub.ts";
 import { register } from "./register.ts";
 import { roster } from "./roster/roster.ts";
 import { sasl2 } from "./sasl2.ts";
@@ -31,7 +32,7 @@ type AnyModule = ModuleDefinition<any>;
 /**
  * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
  * whatever copies or stores; `mam` before `carbons`, whose copies bear its ids; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
- * `roster` and `presence`, so that no message overtakes the backlog; `csi` last, since it releases past later filters.
+ * `roster` and `presence`, so that no message overtakes the backlog; `pubsub` behind `caps`, which learns what a client wants; `csi` last, since it releases past later filters.
  */
 export const catalogue: readonly AnyModule[] = [
   sasl2,
@@ -56,6 +57,7 @@ export const catalogue: readonly AnyModule[] = [
   register,
   extdisco,
   caps,
+  pubsub,
   disco,
   csi,
 ];

@@ -4,11 +4,18 @@ import { defineModule, type InstalledModule } from "../hooks/define-module.ts";
 import { type MaybePromise, reply } from "../hooks/effect.ts";
 import type { RosterEntry } from "../hooks/points.ts";
 import type { Resource } from "../session/resource.ts";
-import { type DiscoForm, type DiscoInfo, discoForm, discoInfoElement } from "../stanza/disco-info.ts";
+import {
+  type DiscoForm,
+  type DiscoIdentity,
+  type DiscoInfo,
+  type DiscoItem,
+  discoForm,
+  discoInfoElement,
+  discoItemsElement,
+} from "../stanza/disco-info.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
-import { attributes, type Xml, xml } from "../xml/xml.ts";
 
 /** XEP-0157's registered fields, for the documentation; others are allowed. */
 const contactFields = "abuse-, admin-, feedback-, sales-, security-, status- and support-addresses";
@@ -76,22 +83,32 @@ export const disco = defineModule({
 
     on.iq("get", "server", ns.discoItems, "query", (_request, { payload }) => {
       if (nodeOf(payload.attr("node")) !== undefined) throw noSuchNode();
-      return reply(itemsElement([...new Set([...context.servedDomains(), ...context.options.extraDomains])]));
+      const domains = new Set([...context.servedDomains(), ...context.options.extraDomains]);
+      return reply(discoItemsElement([...domains].map((jid) => ({ jid }))));
     });
 
     on.iq("get", "user", ns.discoInfo, "query", async (_request, { target, from, payload }) => {
+      const node = nodeOf(payload.attr("node"));
+      const found = node === undefined ? undefined : await context.ask("accountNode", target, node, from);
+      if (found !== undefined) return reply(discoInfoElement(found, node));
       if (!(await mayDiscover(target, from))) throw new StanzaError("service-unavailable");
-      if (nodeOf(payload.attr("node")) !== undefined) throw noSuchNode();
+      if (node !== undefined) throw noSuchNode();
       const more = (await context.askAll("accountFeatures", target)).flat();
-      return reply(discoInfoElement(accountInfo([...accountFeatures(), ...more])));
+      const identities = (await context.askAll("accountIdentities", target)).flat();
+      return reply(discoInfoElement(accountInfo(identities, [...accountFeatures(), ...more])));
     });
 
     on.iq("get", "user", ns.discoItems, "query", async (_request, { target, from, payload }) => {
       const node = nodeOf(payload.attr("node"));
-      // An empty answer, not an error: whether the account exists is not for this sender to know.
-      if (!(await mayDiscover(target, from))) return reply(itemsElement([], node));
+      const inside = node === undefined ? undefined : await context.ask("accountNodeItems", target, node, from);
+      if (inside !== undefined) return reply(discoItemsElement(inside, node));
+      const may = await mayDiscover(target, from);
+      // No error: whether the account exists is not for this sender to know.
+      if (node !== undefined && !may) return reply(discoItemsElement([], node));
       if (node !== undefined) throw noSuchNode();
-      return reply(itemsElement(availableResources(context.resourcesOf(target))));
+      const resources = may ? availableResources(context.resourcesOf(target)) : [];
+      const nodes = (await context.askAll("accountItems", target, from)).flat();
+      return reply(discoItemsElement([...resources, ...nodes]));
     });
 
     return undefined;
@@ -127,9 +144,9 @@ export function serverInfo(installed: readonly InstalledModule[], given: Options
   };
 }
 
-function accountInfo(features: readonly string[]): DiscoInfo {
+function accountInfo(identities: readonly DiscoIdentity[], features: readonly string[]): DiscoInfo {
   const sorted = [...new Set(features)].sort();
-  return { identities: [{ category: "account", type: "registered" }], features: sorted, forms: [] };
+  return { identities: [{ category: "account", type: "registered" }, ...identities], features: sorted, forms: [] };
 }
 
 /** XEP-0157: fields of one name become one field; undefined when nobody is named. */
@@ -144,11 +161,6 @@ export function contactForm(contacts: OptionsOf<typeof options>["serverInfo"]): 
   return discoForm(ns.serverInfo, fields);
 }
 
-function availableResources(resources: readonly Resource[]): string[] {
-  return resources.filter((resource) => resource.available).map((resource) => resource.jid.full);
-}
-
-function itemsElement(addresses: readonly string[], node?: string): Xml {
-  const items = addresses.map((jid) => xml`<item jid='${jid}'/>`);
-  return xml`<query xmlns='${ns.discoItems}'${attributes({ node })}>${items}</query>`;
+function availableResources(resources: readonly Resource[]): DiscoItem[] {
+  return resources.filter((resource) => resource.available).map((resource) => ({ jid: resource.jid.full }));
 }

@@ -28,6 +28,8 @@ export const marks = {
   privacy: 1 << 5,
   /** XEP-0016: has an active list of its own. */
   privacyActive: 1 << 6,
+  /** XEP-0163: its client wants events of some node. */
+  events: 1 << 7,
 } as const;
 
 /** One of the bits of `marks`. */

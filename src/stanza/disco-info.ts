@@ -14,6 +14,13 @@ export interface DiscoIdentity {
   readonly name?: string;
 }
 
+/** An entry of XEP-0030's items. */
+export interface DiscoItem {
+  readonly jid: string;
+  readonly node?: string;
+  readonly name?: string;
+}
+
 export interface DiscoField {
   readonly var: string;
   /** Type of the field, such as `hidden`; text-single when left out. */
@@ -47,6 +54,12 @@ export function discoInfoElement(info: DiscoInfo, node?: string): Xml {
   const features = info.features.map((feature) => xml`<feature var='${feature}'/>`);
   const forms = info.forms.map(formElement);
   return xml`<query xmlns='${ns.discoInfo}'${attributes({ node })}>${identities}${features}${forms}</query>`;
+}
+
+/** The `<query/>` of disco#items; `rest` goes behind the items. */
+export function discoItemsElement(items: readonly DiscoItem[], node?: string, rest?: Xml): Xml {
+  const elements = items.map((item) => xml`<item${attributes({ jid: item.jid, node: item.node, name: item.name })}/>`);
+  return xml`<query xmlns='${ns.discoItems}'${attributes({ node })}>${elements}${rest}</query>`;
 }
 
 function formElement(form: DiscoForm): Xml {

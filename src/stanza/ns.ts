@@ -66,4 +66,9 @@ export const ns = {
   avatarConversion: "urn:xmpp:pep-vcard-conversion:0",
   pubsub: "http://jabber.org/protocol/pubsub",
   pubsubEvent: "http://jabber.org/protocol/pubsub#event",
+  pubsubOwner: "http://jabber.org/protocol/pubsub#owner",
+  pubsubErrors: "http://jabber.org/protocol/pubsub#errors",
+  shim: "http://jabber.org/protocol/shim",
+  bookmarks: "urn:xmpp:bookmarks:1",
+  bookmarkStorage: "storage:bookmarks",
 } as const;
