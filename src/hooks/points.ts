@@ -123,7 +123,7 @@ export interface Questions {
   presenceContacts(account: Jid): MaybePromise<readonly PresenceContact[] | undefined>;
   /** Bare addresses of the accounts of this host that let this address see their presence, by their own word. */
   sharingPresenceWith(viewer: Jid): MaybePromise<ReadonlySet<string> | undefined>;
-  /** What makes a contact see, or no longer see, the presence of an account's resources, after a subscription changed. */
+  /** What makes a contact see, or no longer see, the presence of an account's resources, and what goes with it, after a subscription changed; asked of all modules. */
   sharePresence(account: Jid, contact: Jid, visible: boolean): MaybePromise<readonly Effect[] | undefined>;
   /** Whether a block or privacy list keeps this stanza away; `direction` is seen from the account. */
   blocked(

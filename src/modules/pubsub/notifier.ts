@@ -199,9 +199,10 @@ export class Notifier {
     return route(this.#late(service, node, item).withTo(to));
   }
 
-  /** The last item, for a resource that has just come. */
-  toSession(service: PubSubService, node: PubSubNode, item: Item, session: Session): Effect {
-    return deliverTo(session, this.#late(service, node, item).withTo(session.jid));
+  /** The last item, for a resource that has just come or been let in. */
+  lastItem(service: PubSubService, node: PubSubNode, item: Item, resource: Resource): Stanza {
+    const copies = new Copies(this.#late(service, node, item), node.name);
+    return resource instanceof Session ? copies.plain(resource) : copies.filtered(resource);
   }
 
   #late(service: PubSubService, node: PubSubNode, item: Item): Stanza {

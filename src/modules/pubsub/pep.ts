@@ -1,14 +1,15 @@
 /** XEP-0163 section 4.3: who comes online gets the last items of the nodes he wants, his own and his contacts'. */
-import type { Effect } from "../../hooks/effect.ts";
-import { marks } from "../../session/resource.ts";
-import { type Session, SessionSlot } from "../../session/session.ts";
+import { deliverTo, type Effect } from "../../hooks/effect.ts";
+import { marks, type Resource } from "../../session/resource.ts";
+import { asItIs, Session, SessionSlot } from "../../session/session.ts";
 import type { Jid } from "../../stanza/jid.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
 import type { Core, PubSubNode, PubSubService } from "./core.ts";
 import { expiredBefore } from "./core.ts";
 import { interestsOf } from "./interests.ts";
 
 /** The nodes whose last items a session has been sent. */
-const served = new SessionSlot<readonly string[]>("pep");
+const served = new SessionSlot<readonly string[]>("pep", asItIs);
 const nobody: readonly string[] = [];
 
 interface Candidate {
@@ -62,21 +63,29 @@ export class LastItems {
       if (this.#core.settings.ignoreOffline && !house.isAvailable(contact)) continue;
       accounts.push(contact);
     }
-    await this.#deliver(session, await this.#candidates(accounts, wanted));
+    const effects = await this.#effects(session, await this.#candidates(accounts, wanted));
+    if (session.available) await house.run(effects);
   }
 
   /** A contact has just been allowed to see the account's presence: his resources get what they want (section 4.3.4). */
-  async toNewContact(account: Jid, contact: Jid): Promise<void> {
-    const contactEntry = await this.#core.house.ask("rosterItem", account, contact);
-    if (contactEntry?.subscription !== "from" && contactEntry?.subscription !== "both") return;
-    for (const session of this.#core.house.sessionsOf(contact)) {
-      if (!session.available) continue;
-      const wanted = await interestsOf(this.#core.house, session);
-      if (wanted.size > 0) await this.#deliver(session, await this.#candidates([account], wanted));
+  async forContact(account: Jid, contact: Jid): Promise<readonly Effect[]> {
+    const effects: Effect[] = [];
+    for (const resource of this.#core.house.resourcesOf(contact)) {
+      if (!resource.available) continue;
+      if (resource instanceof Session) {
+        const wanted = interestsOf(this.#core.house, resource);
+        // A client that is being asked gets them when it has answered.
+        if (wanted instanceof Promise || wanted.size === 0) continue;
+        effects.push(...(await this.#effects(resource, await this.#candidates([account], wanted))));
+      } else if (resource.marked(marks.events)) {
+        effects.push(...(await this.#effects(resource, await this.#candidates([account], undefined))));
+      }
     }
+    return effects;
   }
 
-  async #candidates(accounts: readonly Jid[], wanted: ReadonlySet<string>): Promise<Candidate[]> {
+  /** The nodes whose last items go out; `wanted` is undefined where it is not known here. */
+  async #candidates(accounts: readonly Jid[], wanted: ReadonlySet<string> | undefined): Promise<Candidate[]> {
     const nodes = await this.#core.nodes.ofAccounts(
       this.#core.house.domain,
       accounts.map((account) => account.local),
@@ -85,7 +94,7 @@ export class LastItems {
     for (const account of accounts) {
       for (const node of nodes.get(account.local) ?? []) {
         const { config } = node;
-        if (!wanted.has(node.name) || !config.persist_items || !config.deliver_notifications) continue;
+        if (wanted?.has(node.name) === false || !config.persist_items || !config.deliver_notifications) continue;
         if (config.send_last_published_item !== "on_sub_and_presence") continue;
         candidates.push({ service: this.#serviceOf(account), node });
       }
@@ -93,8 +102,8 @@ export class LastItems {
     return candidates;
   }
 
-  async #deliver(session: Session, candidates: readonly Candidate[]): Promise<void> {
-    if (candidates.length === 0) return;
+  async #effects(resource: Resource, candidates: readonly Candidate[]): Promise<Effect[]> {
+    if (candidates.length === 0) return [];
     const { store, access, house, notifier } = this.#core;
     const items = await store.lastItems(candidates.map(({ node }) => node.id));
     const effects: Effect[] = [];
@@ -103,18 +112,18 @@ export class LastItems {
       if (item === undefined || item.publishedAt < expiredBefore(node.config, house.clock.now())) continue;
       // That the candidate shares his presence is known already.
       const open = !node.shared && (node.config.access_model === "presence" || node.config.access_model === "open");
-      if (!open && (await access.readingRefused(service, node, session.jid)) !== undefined) continue;
-      const effect = notifier.toSession(service, node, item, session);
-      if (await this.#isBlocked(service.address, session, effect)) continue;
-      effects.push(effect);
+      if (!open && (await access.readingRefused(service, node, resource.jid)) !== undefined) continue;
+      const stanza = notifier.lastItem(service, node, item, resource);
+      if (!(await this.#isBlocked(service.address, resource, stanza))) effects.push(deliverTo(resource, stanza));
     }
-    if (session.available) await house.run(effects);
+    return effects;
   }
 
-  async #isBlocked(account: Jid, session: Session, effect: Effect): Promise<boolean> {
-    if (account.bare === session.account.bare || effect.do !== "deliver") return false;
+  async #isBlocked(account: Jid, resource: Resource, stanza: Stanza): Promise<boolean> {
+    const receiver = resource.jid.toBare();
+    if (account.bare === receiver.bare) return false;
     const { house } = this.#core;
-    if ((await house.ask("blocked", account, undefined, effect.stanza, "out")) === true) return true;
-    return (await house.ask("blocked", session.account, session, effect.stanza, "in")) === true;
+    if ((await house.ask("blocked", account, undefined, stanza, "out")) === true) return true;
+    return (await house.ask("blocked", receiver, undefined, stanza, "in")) === true;
   }
 }

@@ -92,8 +92,9 @@ export const pubsub = defineModule({
       }
       // An owner's answer to a request for authorization goes to his own address.
       on.stage("incoming", "message", (stanza, account) => {
-        if (stanza.from?.bare !== account.bare || !stanza.has("x", ns.dataForms) || stanza.to?.resource !== "")
-          return undefined;
+        // The question itself comes from the account's bare address.
+        if (stanza.from?.bare !== account.bare || stanza.from.isBare || stanza.to?.isBare !== true) return undefined;
+        if (!stanza.has("x", ns.dataForms)) return undefined;
         return desk.authorization.answered(serviceOf(account), stanza);
       });
 
@@ -111,13 +112,9 @@ export const pubsub = defineModule({
         if (context.isAvailable(session.account)) return undefined;
         return purgeOfflineNodes(core, serviceOf(session.account));
       });
-      on.stage("outgoing", "presence", (stanza, session) => {
-        if (stanza.type !== "subscribed" || stanza.to === undefined || stanza.to.domain !== domain) return undefined;
-        lastItems.toNewContact(session.account, stanza.to.toBare()).catch((error: unknown) => {
-          context.log.warn({ err: error, jid: session.jid.full }, "last items could not be sent to a new contact");
-        });
-        return undefined;
-      });
+      on.answer("sharePresence", (account, contact, visible) =>
+        visible && contact.domain === domain ? lastItems.forContact(account, contact.toBare()) : undefined,
+      );
       on.stage("delivering", "message", (stanza, session) => filterElsewhere(context, stanza, session));
 
       on.answer("accountFeatures", () => accountFeatures);

@@ -33,7 +33,7 @@ export interface RosterSettings {
 /** What of the house rosters need. */
 export type RosterHouse = Pick<
   ModuleContext<RosterSettings>,
-  "domain" | "options" | "store" | "random" | "resourcesOf" | "notices" | "ask" | "accountExists"
+  "domain" | "options" | "store" | "random" | "resourcesOf" | "notices" | "ask" | "askAll" | "accountExists"
 >;
 
 /** RFC 6121 section 2.2: a resource that has asked for the roster, and so gets pushes. */
@@ -306,9 +306,8 @@ export class Rosters {
     return effects;
   }
 
-  #share(account: Jid, contact: Jid, visible: boolean): MaybePromise<readonly Effect[]> {
-    const effects = this.#house.ask("sharePresence", account, contact, visible);
-    return effects instanceof Promise ? effects.then((settled) => settled ?? []) : (effects ?? []);
+  async #share(account: Jid, contact: Jid, visible: boolean): Promise<readonly Effect[]> {
+    return (await this.#house.askAll("sharePresence", account, contact, visible)).flat();
   }
 
   /** What a contact is told when its item goes: that it sees us no more, and that we need not see it. */
