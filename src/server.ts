@@ -28,6 +28,7 @@ import { secretMigrations, sharedSecret } from "./server/secrets.ts";
 import type { StoreSettings } from "./store/settings.ts";
 import { openStore } from "./store/store.ts";
 import { C2sStream } from "./stream/c2s-stream.ts";
+import { systemReason } from "./util/system-reason.ts";
 import { TimerWheel } from "./util/timer-wheel.ts";
 import { version } from "./util/version.ts";
 
@@ -71,13 +72,22 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const { settings, notes } = config;
   const log = options.log ?? createLog(settings.logLevel);
   for (const note of notes) log.warn({ option: note.option, line: note.line }, note.text);
-  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  makeDataFolder(options.dataDir);
   const disposals: Disposal[] = [];
   try {
     return await build(config, load, options.dataDir, log, disposals);
   } catch (error) {
     for (const dispose of disposals.reverse()) await dispose();
     throw error;
+  }
+}
+
+function makeDataFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    // What the system said is in the message; the cause would only repeat it.
+    throw new Error(`the data folder ${folder} cannot be made: ${systemReason(error)}`);
   }
 }
 

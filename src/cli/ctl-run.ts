@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { resolve } from "node:path";
 import { SingleBar } from "cli-progress";
 import { AdminError, type Command, readArguments } from "../admin/command.ts";
+import { systemReason } from "../util/system-reason.ts";
 import { askNode, expectNode } from "./admin-client.ts";
 import { CliFailure, exitCode } from "./failure.ts";
 import { dataFolder } from "./places.ts";
@@ -148,14 +149,9 @@ async function countLines(file: string): Promise<number> {
       last = bytes.at(-1) ?? last;
     }
   } catch (error) {
-    throw new CliFailure(exitCode.failed, `${file} cannot be read: ${systemReason(error as Error)}`, { cause: error });
+    throw new CliFailure(exitCode.failed, `${file} cannot be read: ${systemReason(error)}`, { cause: error });
   }
   return last === 0x0a ? lines : lines + 1;
-}
-
-/** "no such file or directory" of `ENOENT: no such file or directory, open '…'` */
-function systemReason({ message }: Error): string {
-  return /^[A-Z]+: ([^,]+),/.exec(message)?.[1] ?? message;
 }
 
 function print(result: unknown, json: boolean): void {

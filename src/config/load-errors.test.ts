@@ -312,7 +312,7 @@ versionning = true
 
   test("no file", () => {
     expect(() => loadConfigFile("/nonexistent/m.toml", { modules })).toThrow(
-      /^\/nonexistent\/m\.toml:1:1: the file cannot be read: ENOENT/,
+      /^\/nonexistent\/m\.toml:1:1: the file cannot be read: no such file or directory$/,
     );
   });
 

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve as resolvePath } from "node:path";
 import { parse, TomlError } from "smol-toml";
+import { systemReason } from "../util/system-reason.ts";
 import { normalDomain } from "./checks.ts";
 import { databaseSettings } from "./database.ts";
 import { checkReferences, hostSettings, readHostConfigs, readModules } from "./hosts.ts";
@@ -58,7 +59,7 @@ export function loadConfigFile(file: string, options: Omit<LoadOptions, "file">)
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    const reason = `the file cannot be read: ${(error as Error).message}`;
+    const reason = `the file cannot be read: ${systemReason(error)}`;
     throw new ConfigError([{ file, line: 1, column: 1, option: "", text: reason }]);
   }
   return loadConfig(text, { ...options, file });

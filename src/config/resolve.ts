@@ -1,4 +1,5 @@
 /** From what a TOML file says to what the code sees: checks every value against its declaration and notes its origin. */
+import { systemReason } from "../util/system-reason.ts";
 import { guess } from "./guess.ts";
 import { nameInCode, type Option, type TableOption, toMs } from "./option.ts";
 import type { Path, Positions } from "./positions.ts";
@@ -185,7 +186,7 @@ function resolveLeaf(option: Option, raw: unknown, path: Path, reading: Reading)
     try {
       found = reading.readSecret(path_).replace(/\r?\n$/, "");
     } catch (error) {
-      problem(reading, path, `the file ${JSON.stringify(path_)} cannot be read: ${(error as Error).message}`);
+      problem(reading, path, `the file ${JSON.stringify(path_)} cannot be read: ${systemReason(error)}`);
       return REFUSED;
     }
     origin = { from: "secret file", line, path: path_ };

@@ -2,13 +2,14 @@
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { AdminError } from "../admin/command.ts";
+import { systemReason } from "../util/system-reason.ts";
 
 /** Throws `AdminError` when the file cannot be read. */
 export async function* readLines(filename: string): AsyncGenerator<string> {
   const input = createReadStream(filename, { encoding: "utf8" });
   const failed = new Promise<never>((_, reject) => {
     input.once("error", (error) =>
-      reject(new AdminError("file_error", `${filename} cannot be read: ${error.message}`)),
+      reject(new AdminError("file_error", `${filename} cannot be read: ${systemReason(error)}`)),
     );
   });
   failed.catch(() => undefined);

@@ -114,9 +114,9 @@ async function runMissing(
       // SQLite is in a transaction already; MySQL commits every DDL statement by itself.
       await runOne(schema, migration, clock);
     }
-    store.log.info({ what: "migration_applied", migration: migration.name }, "Database migration applied");
     applied.push(migration.name);
   }
+  if (applied.length > 0) store.log.info({ migrations: applied.length }, "the database was brought up to date");
   return report(applied, recorded, migrations);
 }
 
