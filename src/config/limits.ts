@@ -15,6 +15,8 @@ export const FIXED_LIMITS = {
   stanzaBytesFloor: 10_000,
   /** Longest name of an element or attribute with its prefix, in bytes. */
   xmlNameBytesMax: 256,
+  /** Largest message from node to node: the largest stanza, and what travels with it. */
+  fabricMessageBytesMax: 12 * MiB,
   /** Namespace prefixes in scope at once, those of the stream header included. */
   xmlPrefixesMax: 32,
 } as const;
@@ -93,6 +95,20 @@ export const limitOptions = {
     unit: "sessions",
     doc: "Most ended sessions whose last count of stanzas is remembered, for clients that resume too late.",
   }),
+  fabric_queue_bytes_max: option.integer({
+    default: 16 * MiB,
+    min: 16 * MiB,
+    max: 1024 * MiB,
+    unit: "bytes",
+    doc: "Most bytes that wait for one other node of the cluster; what exceeds them is dropped, and it notices.",
+  }),
+  link_window_bytes_max: option.integer({
+    default: 4 * MiB,
+    min: MiB,
+    max: 256 * MiB,
+    unit: "bytes",
+    doc: "Stanzas sent to one other node that it has not dealt with, in bytes; over it senders wait.",
+  }),
   iq_pending_max: option.integer({
     default: 100_000,
     min: 1,
@@ -148,6 +164,12 @@ export function limitConflicts(limits: Limits, stanzaBytesMax: number): LimitCon
     limits.connectionsPerAddressMax,
     Math.max(limits.unauthenticatedConnectionsMax, DEFAULT_LIMITS.connectionsPerAddressMax),
     `found ${limits.connectionsPerAddressMax}; allowed: at most unauthenticated_connections_max, ${limits.unauthenticatedConnectionsMax}`,
+  );
+  atMost(
+    "link_window_bytes_max",
+    2 * limits.linkWindowBytesMax,
+    limits.fabricQueueBytesMax,
+    `found ${limits.linkWindowBytesMax}; allowed: at most half of fabric_queue_bytes_max, ${limits.fabricQueueBytesMax / 2}`,
   );
   return conflicts;
 }

@@ -29,7 +29,7 @@ versionning = true
       "m.toml:8:1: modules.mod_muc: known to MongooseIM, not supported by Meerkat yet",
       "m.toml:10:1: modules.mod_roster.max_items: found 0; allowed: an integer of at least 1",
       'm.toml:11:1: modules.mod_roster.versionning: unknown option; did you mean "versioning"? Allowed here: versioning, max_items',
-      'm.toml:12:1: generall: unknown option; did you mean "general"? Allowed here: general, listen, auth, outgoing_pools, shaper, acl, access, limits, modules, host_config',
+      'm.toml:12:1: generall: unknown option; did you mean "general"? Allowed here: general, listen, auth, outgoing_pools, cluster, internal_databases, shaper, acl, access, limits, modules, host_config',
     ]);
   });
 

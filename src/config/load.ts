@@ -4,6 +4,7 @@ import { dirname, resolve as resolvePath } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { systemReason } from "../util/system-reason.ts";
 import { normalDomain } from "./checks.ts";
+import { clusterSettings } from "./cluster.ts";
 import { databaseSettings } from "./database.ts";
 import { checkReferences, hostSettings, readHostConfigs, readModules } from "./hosts.ts";
 import { FIXED_LIMITS, type Limits, limitConflicts } from "./limits.ts";
@@ -138,6 +139,7 @@ export function loadConfig(toml: string, options: LoadOptions): Config {
     hosts,
     listen,
     database: databaseSettings(found.outgoingPools.rdbms.default, absolute, reading),
+    cluster: clusterSettings(found.cluster, found.internalDatabases.cets, absolute, reading),
     shapers,
     limits,
   });

@@ -99,7 +99,6 @@ export const POOLS_UNSUPPORTED: Reasons = {
 };
 
 export const TOP_IGNORED: Reasons = {
-  internal_databases: "there are no internal databases: persistent data are in SQL, volatile ones replicated in memory",
   instrumentation: "metrics are always on; mongoose_prometheus_handler serves them",
 };
 export const TOP_UNSUPPORTED: Reasons = { s2s: "", services: "" };

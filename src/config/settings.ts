@@ -124,6 +124,42 @@ export interface ServerDatabase {
 
 export type DatabaseSettings = SqliteDatabase | ServerDatabase;
 
+/** How the NATS servers are reached. */
+export interface NatsSettings {
+  /** `host`, `host:port` or `nats://host:port`; further servers of their cluster are learned. */
+  readonly servers: readonly string[];
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly token: string | undefined;
+  /** A `.creds` file, or one with an nkey's seed; the path is absolute. */
+  readonly credentialsFile: string | undefined;
+  /** Undefined: TLS only if the server asks for it. */
+  readonly tls:
+    | {
+        readonly verify: boolean;
+        readonly caFile: string | undefined;
+        readonly certFile: string | undefined;
+        readonly keyFile: string | undefined;
+        /** TLS from the first byte, as the server's `handshake_first`. */
+        readonly handshakeFirst: boolean;
+      }
+    | undefined;
+}
+
+export interface ClusterSettings {
+  readonly name: string;
+  /** Undefined: that of the machine. */
+  readonly nodeName: string | undefined;
+  readonly discovery: "rdbms" | "file";
+  /** There is one where `discovery` is "file"; the path is absolute. */
+  readonly discoveryFile: string | undefined;
+  /** "none": a single node. */
+  readonly fabric: "none" | "local" | "nats";
+  readonly heartbeatMs: number;
+  readonly expiryMs: number;
+  readonly nats: NatsSettings;
+}
+
 /** Options of the configured modules by name, in the order of the file. */
 export type ModuleOptions = ReadonlyMap<string, Readonly<Record<string, unknown>>>;
 
@@ -150,6 +186,7 @@ export interface Settings {
   readonly hosts: ReadonlyMap<string, HostSettings>;
   readonly listen: { readonly c2s: readonly C2sListener[]; readonly http: readonly HttpListener[] };
   readonly database: DatabaseSettings;
+  readonly cluster: ClusterSettings;
   /** `max_rate` by name, "none" (Infinity) included. */
   readonly shapers: ReadonlyMap<string, number>;
   readonly limits: Limits;

@@ -5,6 +5,7 @@
 
 import { LOG_LEVELS } from "../util/log-levels.ts";
 import * as checks from "./checks.ts";
+import { clusterSections } from "./cluster.ts";
 import { FIXED_LIMITS, limitOptions } from "./limits.ts";
 import * as mim from "./mongooseim.ts";
 import { type OptionSpec, type OptionsOf, option } from "./option.ts";
@@ -506,6 +507,7 @@ export const rootOptions = {
     { rdbms: option.table({ default: rdbmsPool }, { doc: "SQL databases." }) },
     { doc: "Connections of the server to others.", unsupported: mim.POOLS_UNSUPPORTED },
   ),
+  ...clusterSections,
   shaper: option.map(
     option.table(
       {

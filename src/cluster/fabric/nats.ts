@@ -18,34 +18,13 @@ import {
   type Status,
   UserAuthenticationExpiredError,
 } from "@nats-io/transport-node";
+import type { NatsSettings } from "../../config/settings.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { Randomness } from "../../util/random.ts";
 import { Backoff } from "./backoff.ts";
 import { NODE_NUMBER_MAX } from "./envelope.ts";
 import type { Transport, TransportEvents } from "./transport.ts";
-
-/** How the NATS servers are reached, as the configuration has it. */
-export interface NatsSettings {
-  /** `host:port` or `nats://host:port`; further servers of their cluster are learned. */
-  readonly servers: readonly string[];
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  readonly token: string | undefined;
-  /** A `.creds` file, or one with an nkey's seed; read again at each connect. */
-  readonly credentialsFile: string | undefined;
-  /** Undefined: TLS only if the server asks for it. */
-  readonly tls:
-    | {
-        readonly caFile: string | undefined;
-        readonly certFile: string | undefined;
-        readonly keyFile: string | undefined;
-        readonly verify: boolean;
-        /** TLS from the first byte, as the server's `handshake_first`. */
-        readonly handshakeFirst: boolean;
-      }
-    | undefined;
-}
 
 export interface NatsTransportOptions {
   readonly settings: NatsSettings;
