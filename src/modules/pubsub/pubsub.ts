@@ -53,7 +53,7 @@ export const pubsub = defineModule({
       createRule: options.accessCreatenode,
       pushNodes: options.plugins.includes("push"),
     };
-    const store = new PubSubStore(context.store);
+    const store = new PubSubStore(context.store, context.clock);
     const ofAccounts = pepDefaults(limits);
     const nodes = new Nodes(context, store, ofAccounts);
     const access = new Access(context, store);
