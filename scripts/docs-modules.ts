@@ -77,10 +77,12 @@ export const xepTitles: Readonly<Record<number, string>> = {
   215: "External Service Discovery",
   223: "Persistent Storage of Private Data via PubSub",
   237: "Roster Versioning",
+  249: "Direct MUC Invitations",
   280: "Message Carbons",
   292: "vCard4 Over XMPP",
   297: "Stanza Forwarding",
   300: "Use of Cryptographic Hash Functions in XMPP",
+  307: "Unique Room Names for Multi-User Chat",
   313: "Message Archive Management",
   333: "Displayed Markers",
   334: "Message Processing Hints",
@@ -96,12 +98,14 @@ export const xepTitles: Readonly<Record<number, string>> = {
   398: "User Avatar to vCard-Based Avatars Conversion",
   402: "PEP Native Bookmarks",
   410: "MUC Self-Ping (Schrödinger's Chat)",
+  421: "Occupant identifiers for semi-anonymous MUCs",
   424: "Message Retraction",
   425: "Moderated Message Retraction",
   431: "Full Text Search in MAM",
   440: "SASL Channel-Binding Type Capability",
   441: "Message Archive Management Preferences",
   484: "Fast Authentication Streamlining Tokens",
+  486: "MUC Avatars",
 };
 
 const warning = "<!-- Made by scripts/docs-modules.ts from what the modules declare: do not edit. -->";

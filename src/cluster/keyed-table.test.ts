@@ -75,6 +75,20 @@ describe("the keyed table", () => {
     expect([...b.entries()]).toEqual([]);
   });
 
+  test("many records of an owner that is dropped go in steps, and are out of reads at once", () => {
+    const changed: string[] = [];
+    const { a, b, slotInB, clock } = pair({ changed: (key) => changed.push(key) });
+    for (let index = 0; index < 2500; index++) a.set(`room${index}`, "x");
+    b.set("room7", "taken over");
+    changed.length = 0;
+    b.drop(slotInB);
+    expect(b.get("room2499")).toBeUndefined();
+    expect(changed.length).toBe(1000);
+    clock.advance(100);
+    expect(changed.length).toBe(2500);
+    expect([...b.entries()].map(({ key, value }) => `${key} ${value}`)).toEqual(["room7 taken over"]);
+  });
+
   test("values may have a form of their own; what cannot be read is left out", () => {
     const { a, b } = pair({
       encode: (value) => value,

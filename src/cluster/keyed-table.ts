@@ -39,6 +39,7 @@ export interface KeyedTableOptions<Value> {
   readonly changed?: (key: string) => void;
   /** Records of one owner at most. */
   readonly recordsMax?: number;
+  /** Of a value's encoded form, at most; no more than 60,000. */
   readonly valueBytesMax?: number;
 }
 
@@ -65,6 +66,10 @@ interface Stored<Value> extends KeyedRecord<Value> {
 const Entry = { put: 1, drop: 2 } as const;
 const ownSlot = 1;
 const keyBytesMax = 4096;
+/** An entry's length travels in 16 bits. */
+const valueBytesCeiling = 60_000;
+const sweepRecords = 1000;
+const sweepPauseMs = 2;
 
 export class KeyedTable<Value> implements TableStore {
   readonly name: string;
@@ -81,6 +86,7 @@ export class KeyedTable<Value> implements TableStore {
     this.#options = options;
     this.#recordsMax = options.recordsMax ?? 1_000_000;
     this.#valueBytesMax = options.valueBytesMax ?? 16 * 1024;
+    if (this.#valueBytesMax > valueBytesCeiling) throw new RangeError(`values of ${this.#valueBytesMax} bytes`);
   }
 
   /** The record of a key, of whichever node. */
@@ -207,10 +213,7 @@ export class KeyedTable<Value> implements TableStore {
     const { visible } = slot;
     slot.visible = false;
     this.#slots.delete(number);
-    for (const record of slot.records.values()) {
-      this.#unlink(record);
-      if (visible) this.#options.changed?.(record.key);
-    }
+    this.#sweep(slot.records.values(), visible);
   }
 
   ownReader(): OwnReader {
@@ -247,6 +250,17 @@ export class KeyedTable<Value> implements TableStore {
     this.#options.changed?.(key);
     const own = this.#slots.get(ownSlot)!.records.get(key);
     if (own !== undefined && slot.visible && wins(record, own)) this.#options.conflict?.(key, record);
+  }
+
+  /** Takes dropped records out of their keys' chains, so many at a time. */
+  #sweep(records: IterableIterator<Stored<Value>>, tell: boolean): void {
+    for (let count = 0; count < sweepRecords; count++) {
+      const step = records.next();
+      if (step.done === true) return;
+      this.#unlink(step.value);
+      if (tell) this.#options.changed?.(step.value.key);
+    }
+    this.#options.clock.after(sweepPauseMs, () => this.#sweep(records, tell));
   }
 
   #see(number: number, visible: boolean): void {

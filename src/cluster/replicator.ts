@@ -152,7 +152,7 @@ export class Replicator {
   add(store: TableStore): void {
     if (this.#own.has(store.name)) throw new Error(`two tables named ${store.name}`);
     const limits = {
-      messageBytes: this.#options.messageBytes ?? 64 * 1024,
+      messageBytes: this.#options.messageBytes ?? 32 * 1024,
       chunksAhead: this.#options.chunksAhead ?? 4,
       logBytesMax: this.#options.logBytesMax ?? 4 * 1024 * 1024,
     };

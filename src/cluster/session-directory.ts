@@ -68,6 +68,8 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   readonly #hash: AccountHash;
   readonly #shards: (SessionShard | undefined)[];
   readonly #shardShift: number;
+  /** Where the last lookup found something. */
+  #shard: SessionShard;
   readonly #slots = new SessionSlots();
   readonly #local = new NameBuffer();
   readonly #resource = new NameBuffer();
@@ -89,7 +91,8 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   constructor(options: SessionDirectoryOptions) {
     this.#options = options;
     this.#hash = new AccountHash(options.random);
-    const shards = options.shards ?? 1024;
+    this.#shard = new SessionShard(this.#hash);
+    const shards = options.shards ?? 256;
     this.#shards = new Array<SessionShard | undefined>(shards).fill(undefined);
     this.#shardShift = 32 - Math.log2(shards);
   }
@@ -99,21 +102,22 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   /** How many sessions an account has on other nodes. */
   count(account: AccountName): number {
     let count = 0;
-    for (let { shard, record } = this.#lookup(account); record !== 0; record = shard!.next(record)) {
-      if (this.#isRemote(shard!.slotOf(record))) count++;
-    }
+    let record = this.#lookup(account);
+    const shard = this.#shard;
+    for (; record !== 0; record = shard.next(record)) if (this.#isRemote(shard.slotOf(record))) count++;
     return count;
   }
 
   /** Calls `visit` for every session that an account has on other nodes. It must not change the directory. */
   forEach(account: AccountName, visit: (session: SessionEntry) => void): void {
-    let { shard, record } = this.#lookup(account);
+    let record = this.#lookup(account);
     if (record === 0) return;
+    const shard = this.#shard;
     this.#views[this.#visiting] ??= new SessionView(this);
     const view = this.#views[this.#visiting++]!;
     try {
-      for (; record !== 0; record = shard!.next(record)) {
-        if (!this.#isRemote(shard!.slotOf(record))) continue;
+      for (; record !== 0; record = shard.next(record)) {
+        if (!this.#isRemote(shard.slotOf(record))) continue;
         view.shard = shard;
         view.record = record;
         visit(view);
@@ -125,13 +129,14 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** The session of another node at this address; of two, the one that stays. The view is valid until the next `find`. */
   find(jid: FullName): SessionEntry | undefined {
-    let { shard, record } = this.#lookup(jid);
+    let record = this.#lookup(jid);
     if (record === 0 || !this.#resource.set(jid.resource)) return undefined;
+    const shard = this.#shard;
     let found = 0;
-    for (; record !== 0; record = shard!.next(record)) {
-      if (!this.#isRemote(shard!.slotOf(record))) continue;
-      if (!shard!.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
-      if (found === 0 || this.#wins(shard!, record, found)) found = record;
+    for (; record !== 0; record = shard.next(record)) {
+      if (!this.#isRemote(shard.slotOf(record))) continue;
+      if (!shard.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
+      if (found === 0 || this.#wins(shard, record, found)) found = record;
     }
     if (found === 0) return undefined;
     const view = this.#found;
@@ -198,17 +203,18 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** Tells priority and marks of an own session anew. False when it is not known. */
   update(account: AccountName, serial: number, priority: number, marks: number): boolean {
-    const { shard, record, domain } = this.#findOwn(account, serial);
+    const record = this.#findOwn(account, serial);
     if (record === 0) return false;
+    const shard = this.#shard;
     const state = stateOf(priority, marks);
-    if (shard!.words[record + Field.state]! >>> 8 === state) return true;
-    this.#change(shard!, ownSlot, record, state);
+    if (shard.words[record + Field.state]! >>> 8 === state) return true;
+    this.#change(shard, ownSlot, record, state);
     const out = this.#sink!.begin();
     out.u8(Entry.change);
     out.u32(serial);
     out.u16(state >>> 8);
     out.u8(state & 0xff);
-    out.text(this.#domains[domain]!);
+    out.text(this.#domains[shard.domainOf(record)]!);
     writeName(out, this.#local);
     this.#sink!.end();
     return true;
@@ -216,9 +222,10 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** An own session is over. False when it is not known. */
   withdraw(account: AccountName, serial: number): boolean {
-    const { shard, record, domain } = this.#findOwn(account, serial);
+    const record = this.#findOwn(account, serial);
     if (record === 0) return false;
-    this.#remove(shard!, domain, record);
+    const domain = this.#shard.domainOf(record);
+    this.#remove(this.#shard, domain, record);
     const out = this.#sink!.begin();
     out.u8(Entry.drop);
     out.u32(serial);
@@ -320,22 +327,32 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     return slot !== ownSlot && this.#slots.visible[slot] === 1;
   }
 
-  #lookup(account: AccountName): { shard: SessionShard | undefined; record: number } {
+  /** The first record of an account, in `#shard`; 0 when there is none. */
+  #lookup(account: AccountName): number {
     const domain = this.#domainIds.get(account.domain);
-    if (domain === undefined || !this.#local.set(account.local)) return nothing;
-    this.#hash.hash(this.#local.words, 0, this.#local.length, domain);
-    const shard = this.#shards[this.#hash.high >>> this.#shardShift];
-    if (shard === undefined) return nothing;
-    return { shard, record: shard.first(this.#local.words, this.#local.length, domain) };
+    if (domain === undefined || !this.#local.set(account.local)) return 0;
+    return this.#firstOf(domain);
   }
 
-  #findOwn(account: AccountName, serial: number): { shard: SessionShard | undefined; record: number; domain: number } {
+  /** As `#lookup`, for the name in `#local`. */
+  #firstOf(domain: number): number {
+    const { words, length } = this.#local;
+    this.#hash.hash(words, 0, length, domain);
+    const shard = this.#shards[this.#hash.high >>> this.#shardShift];
+    if (shard === undefined) return 0;
+    this.#shard = shard;
+    return shard.first(words, length, domain);
+  }
+
+  /** An own record, in `#shard`; 0 when there is none. */
+  #findOwn(account: AccountName, serial: number): number {
     if (this.#visiting > 0) throw new Error("the directory changes while it is read");
-    let { shard, record } = this.#lookup(account);
-    for (; record !== 0; record = shard!.next(record)) {
-      if (shard!.slotOf(record) === ownSlot && shard!.words[record + Field.serial] === serial) break;
+    let record = this.#lookup(account);
+    const shard = this.#shard;
+    for (; record !== 0; record = shard.next(record)) {
+      if (shard.slotOf(record) === ownSlot && shard.words[record + Field.serial] === serial) break;
     }
-    return { shard, record, domain: record === 0 ? 0 : shard!.words[record + Field.place]! & 0xfffff };
+    return record;
   }
 
   /** The shard of the name in `#local`, with room for a record; `#hash` holds its hash. */
@@ -397,14 +414,14 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   #account(shard: SessionShard, record: number, sign: 1 | -1): void {
     this.#hashRecord(shard, record);
-    const domain = shard.words[record + Field.place]! & 0xfffff;
+    const domain = shard.domainOf(record);
     this.#slots.account(shard.slotOf(record), domain, this.#hashA, this.#hashB, shard.sizeOf(record) * 4, sign);
   }
 
   /** Hashes what is the same of a record on all nodes. */
   #hashRecord(shard: SessionShard, record: number): void {
     const { words } = shard;
-    let a = this.#domainHashes[words[record + Field.place]! & 0xfffff]!;
+    let a = this.#domainHashes[shard.domainOf(record)]!;
     let b = a ^ shard.resourceBytes(record);
     const end = record + shard.sizeOf(record);
     for (let at = record + 1; at < end; at++) {
@@ -445,24 +462,22 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   #applyChange(slot: number, entry: ByteReader): void {
     const serial = entry.u32();
     const state = (entry.u16() << 8) | entry.u8();
-    const { shard, record } = this.#readRecord(slot, serial, entry);
+    const record = this.#readRecord(slot, serial, entry);
     // While a snapshot comes in, the record may be still to come, and is as it is now when it comes.
-    if (record !== 0) this.#change(shard!, shard!.slotOf(record), record, state);
+    if (record !== 0) this.#change(this.#shard, this.#shard.slotOf(record), record, state);
   }
 
   #applyDrop(slot: number, entry: ByteReader): void {
     const serial = entry.u32();
-    const { shard, record, domain } = this.#readRecord(slot, serial, entry);
-    if (record !== 0) this.#remove(shard!, domain, record);
+    const record = this.#readRecord(slot, serial, entry);
+    if (record !== 0) this.#remove(this.#shard, this.#shard.domainOf(record), record);
   }
 
-  #readRecord(slot: number, serial: number, entry: ByteReader) {
+  /** The record that an entry names, in `#shard`; 0 when it is not here. */
+  #readRecord(slot: number, serial: number, entry: ByteReader): number {
     const domain = this.#readDomain(entry, false);
     this.#local.read(entry);
-    if (domain < 0) return { shard: undefined, record: 0, domain };
-    this.#hash.hash(this.#local.words, 0, this.#local.length, domain);
-    const shard = this.#shards[this.#hash.high >>> this.#shardShift];
-    return { shard, record: shard === undefined ? 0 : this.#ofOwner(shard, domain, slot, serial), domain };
+    return domain < 0 || this.#firstOf(domain) === 0 ? 0 : this.#ofOwner(this.#shard, domain, slot, serial);
   }
 
   /** Whether record `a` stays rather than `b`, of the same address. */
@@ -518,7 +533,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   #writeRecord(sink: EntrySink, shard: SessionShard, record: number): number {
     const { words, bytes } = shard;
     const out = sink.begin();
-    const domain = this.#domains[words[record + Field.place]! & 0xfffff]!;
+    const domain = this.#domains[shard.domainOf(record)]!;
     writePutHead(
       out,
       domain,
@@ -590,8 +605,6 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     this.#endSweep();
   }
 }
-
-const nothing: { shard: SessionShard | undefined; record: number } = { shard: undefined, record: 0 };
 
 function units(millis: number): number {
   return Math.floor(millis / unitMs) >>> 0;

@@ -56,6 +56,10 @@ export class SessionShard {
     return this.words[record + Field.place]! >>> 20;
   }
 
+  domainOf(record: number): number {
+    return this.words[record + Field.place]! & 0xfffff;
+  }
+
   localBytes(record: number): number {
     const length = this.words[record + Field.state]! & 0xff;
     return length === longLength ? this.words[record + Field.lengths]! >>> 16 : length;
@@ -189,7 +193,7 @@ export class SessionShard {
     this.used = at;
     this.#free = 0;
     this.version++;
-    this.#buckets = new Uint32Array(Math.max(8, Math.min(this.#buckets.length, Math.ceil(records * 1.65))));
+    this.#buckets = new Uint32Array(Math.max(8, Math.min(this.#buckets.length, records * 2)));
     this.#taken = 0;
     for (let record = 1; record < at; record += this.sizeOf(record)) {
       if ((this.#taken + 1) * 4 > this.#buckets.length * 3) this.#reindex();
@@ -215,8 +219,8 @@ export class SessionShard {
     const old = this.#buckets;
     let accounts = 0;
     for (const entry of old) if ((entry & 0xffffff) !== 0) accounts++;
-    // Three quarters full at most, and a good deal less when it is new.
-    this.#buckets = new Uint32Array(Math.max(8, Math.ceil(accounts < 512 ? accounts * 2.5 : accounts * 1.65)));
+    // Three quarters full at most, half full when it is new.
+    this.#buckets = new Uint32Array(Math.max(8, accounts * 2));
     this.#taken = 0;
     for (const entry of old) {
       const record = entry & 0xffffff;
@@ -275,5 +279,5 @@ export class SessionShard {
 
 /** Doubling would leave a quarter of the memory empty; copying a shard is cheap, so the steps are small once it is large. */
 function grown(words: number, more: number): number {
-  return more + (words < 4096 ? Math.ceil(words * 1.5) : Math.ceil(words * 1.08)) + 16;
+  return more + (words < 4096 ? Math.ceil(words * 1.5) : Math.ceil(words * 1.125)) + 16;
 }

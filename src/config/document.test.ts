@@ -3,11 +3,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { configurationDocument, withReference } from "../../scripts/docs-config.ts";
+import { catalogue } from "../modules/catalogue.ts";
 import { configurationReference, optionTable } from "./document.ts";
 import { DEFAULT_LIMITS, limitConflicts } from "./limits.ts";
 import { load } from "./load.fixture.ts";
 import { type Config, loadConfigFile } from "./load.ts";
-import { type ModuleSchema, moduleRegistry, option } from "./option.ts";
+import { moduleRegistry, option } from "./option.ts";
 
 describe("the document", () => {
   test("is what the declarations say; else run scripts/docs-config.ts", () => {
@@ -62,13 +63,7 @@ Stale.
 describe("meerkat.toml", () => {
   const path = fileURLToPath(new URL("../../meerkat.toml", import.meta.url));
   const text = readFileSync(path, "utf8");
-  const named = (toml: string): string[] => [...new Set(toml.match(/mod_[a-z0-9_]+(?=\])/g))];
-  const stub = (name: string): ModuleSchema => ({
-    name,
-    options: name === "mod_roster" ? { versioning: option.boolean({ default: false, doc: "Versions." }) } : {},
-  });
-  const defaults = (): Config =>
-    loadConfigFile(path, { modules: moduleRegistry(named(text).map(stub)), environment: {} });
+  const defaults = (): Config => loadConfigFile(path, { modules: moduleRegistry(catalogue), environment: {} });
 
   test("is what a newcomer starts with", () => {
     const { settings, notes } = defaults();

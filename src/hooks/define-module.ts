@@ -38,6 +38,8 @@ export interface ModuleContext<Options> {
   readonly random: Randomness;
   readonly log: Log;
   readonly access: AccessRules;
+  /** Bytes a second by the names of shapers; "none" is Infinity. */
+  readonly shapers: ReadonlyMap<string, number>;
   /** The installed modules of this host, in order; complete once all are set up. */
   readonly installed: readonly InstalledModule[];
   /** Sessions of an account of this host that are bound on this node; not to be kept. */

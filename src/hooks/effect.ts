@@ -18,6 +18,8 @@ export type Effect =
   | { readonly do: "replace"; readonly stanza: Stanza }
   /** A further stanza starts its own way through the router. */
   | { readonly do: "route"; readonly stanza: Stanza }
+  /** Each of these stanzas goes to each of these full addresses, in order; it is serialised once, for only `to` differs. */
+  | { readonly do: "spread"; readonly stanzas: readonly Stanza[]; readonly to: readonly Jid[] }
   /** A stanza goes to one resource, through its delivery filters. */
   | { readonly do: "deliver"; readonly to: Resource; readonly stanza: Stanza }
   /** A resource shows its last presence to this address, unless its account blocks it. */
@@ -38,6 +40,7 @@ export const drop = (reason: string): Effect => ({ do: "drop", reason });
 export const handled: Effect = { do: "handled" };
 export const replaceWith = (stanza: Stanza): Effect => ({ do: "replace", stanza });
 export const route = (stanza: Stanza): Effect => ({ do: "route", stanza });
+export const spread = (stanzas: readonly Stanza[], to: readonly Jid[]): Effect => ({ do: "spread", stanzas, to });
 export const deliverTo = (to: Resource, stanza: Stanza): Effect => ({ do: "deliver", to, stanza });
 export const present = (resource: Resource, to: Jid): Effect => ({ do: "present", resource, to });
 export const writeTo = (session: Session, stanza: Stanza): Effect => ({ do: "write", session, stanza });

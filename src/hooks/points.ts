@@ -11,7 +11,7 @@ import type { Element } from "../xml/element.ts";
 import type { Frame } from "../xml/scanner.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { Effect, MaybePromise, Outcome } from "./effect.ts";
-import type { Services } from "./services.ts";
+import type { Services, VcardPhoto } from "./services.ts";
 
 /** The named stages a stanza passes, in this order; each may be entered for any kind of stanza. */
 export interface StageHandlers {
@@ -149,6 +149,21 @@ export interface Questions {
   pushNotification(node: string, notification: Element, options: Element | undefined): MaybePromise<true | undefined>;
   /** SHA-1 (hex) of the account's avatar; "" when it has none. */
   avatarHash(account: Jid): MaybePromise<string | undefined>;
+  /** An account's vCard has another picture, or none any more; `before` is the hash of the one it had, or "". */
+  vcardPhotoChanged(
+    account: Jid,
+    before: string,
+    photo: VcardPhoto | undefined,
+  ): MaybePromise<readonly Effect[] | undefined>;
+  /** Private data (XEP-0049) that another module keeps and gives in place of what was stored. */
+  privateData(
+    account: Jid,
+    name: string,
+    namespace: string,
+    stored: string | undefined,
+  ): MaybePromise<string | undefined>;
+  /** Private data has been stored; asked of all modules. */
+  privateDataStored(account: Jid, element: Element): MaybePromise<readonly Effect[] | undefined>;
   /** What the host says of itself (XEP-0030); the same object until its modules change. */
   serverInfo(): DiscoInfo | undefined;
   /** What the host says of one of its nodes. */

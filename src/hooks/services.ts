@@ -186,6 +186,17 @@ export interface VcardService {
   get(account: Jid): Promise<Element | undefined>;
   /** Replaces the whole vCard, and tells contacts about a new picture as when the user had changed it. */
   set(account: Jid, vcard: Element): Promise<void>;
+  /** Changes the picture alone, or removes it; those who are told of a vCard's new picture are not told. */
+  setPhoto(account: Jid, photo: VcardPhoto | undefined): Promise<void>;
+}
+
+/** The picture of a vCard. */
+export interface VcardPhoto {
+  /** Its media type. */
+  readonly type: string;
+  readonly base64: string;
+  /** SHA-1 of the decoded picture, in hex. */
+  readonly hash: string;
 }
 
 /** A service outside of XMPP, such as a TURN relay (XEP-0215), with the credentials it has just now. */

@@ -9,6 +9,7 @@ import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
 import { last } from "./last.ts";
 import { mam } from "./mam/mam.ts";
+import { muc } from "./muc/muc.ts";
 import { offline } from "./offline/offline.ts";
 import { offlineStub } from "./offline-stub.ts";
 import { ping } from "./ping.ts";
@@ -56,6 +57,7 @@ export const catalogue: readonly AnyModule[] = [
   vcard,
   register,
   extdisco,
+  muc,
   caps,
   pubsub,
   disco,

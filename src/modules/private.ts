@@ -1,7 +1,7 @@
 /** XEP-0049 Private XML Storage 1.2: what a client keeps on the server for itself, by root element and namespace. */
 import { option } from "../config/option.ts";
-import { defineModule } from "../hooks/define-module.ts";
-import { reply } from "../hooks/effect.ts";
+import { defineModule, type ModuleContext } from "../hooks/define-module.ts";
+import { type Effect, reply } from "../hooks/effect.ts";
 import type { PrivateStorageService } from "../hooks/services.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -11,7 +11,7 @@ import type { Migration } from "../store/migrations.ts";
 import { upsertRow } from "../store/rows.ts";
 import type { Store } from "../store/store.ts";
 import { Element } from "../xml/element.ts";
-import { raw, xml } from "../xml/xml.ts";
+import { raw, type Xml, xml } from "../xml/xml.ts";
 
 export const privateMigrations: readonly Migration[] = [
   {
@@ -50,25 +50,38 @@ export const privateStorage = defineModule({
     const { maxItemSize, maxItems } = context.options;
     const storage = new PrivateStorage(context.store, { itemBytesMax: maxItemSize, itemsMax: maxItems });
 
+    /** What else changes with it, such as bookmarks in their newer form. */
+    const stored = async (account: Jid, elements: readonly Element[]): Promise<Effect[]> => {
+      const effects: Effect[] = [];
+      for (const element of elements) {
+        effects.push(...(await context.askAll("privateDataStored", account, element)).flat());
+      }
+      return effects;
+    };
+
     on.iq("get", "account", ns.private, "query", async (_request, { target, payload }) => {
       const wanted = checkedItems(payload, "get");
       if (wanted.size > maxItems)
         throw new StanzaError("bad-request", { text: `Ask for ${maxItems} elements at most` });
       const found = await storage.get(target, [...wanted.keys()]);
       // An element that was never stored comes back as it was asked for: empty.
-      const items = [...wanted].map(([id, [asked]]) => raw(found.get(id) ?? asked!.toXml()));
+      const items: Xml[] = [];
+      for (const [id, [asked]] of wanted) {
+        const kept = await context.ask("privateData", target, asked!.name, asked!.ns, found.get(id));
+        items.push(raw(kept ?? found.get(id) ?? asked!.toXml()));
+      }
       return reply(xml`<query xmlns='${ns.private}'>${items}</query>`);
     });
     on.iq("set", "account", ns.private, "query", async (_request, { target, payload }) => {
       await storage.set(target, checkedItems(payload, "set"));
-      return undefined;
+      return stored(target, payload.elements());
     });
     on.iq("get", "user", ns.private, "query", refuse);
     on.iq("set", "user", ns.private, "query", refuse);
 
     on.account("removed", (account) => storage.removeAll(account));
 
-    on.provide("privateStorage", new AdminStorage(storage, async (account) => context.accountExists(account)));
+    on.provide("privateStorage", new AdminStorage(storage, context, stored));
     return undefined;
   },
 });
@@ -232,28 +245,41 @@ export class PrivateStorage {
 /** What an administrator may type; clients' names come out of the parser. */
 const elementName = /^[\p{L}_][\p{L}\p{N}._-]*$/u;
 
+type StorageHouse = Pick<ModuleContext<unknown>, "accountExists" | "ask" | "run">;
+
 class AdminStorage implements PrivateStorageService {
   readonly #storage: PrivateStorage;
-  readonly #exists: (account: Jid) => Promise<boolean>;
+  readonly #house: StorageHouse;
+  readonly #stored: (account: Jid, elements: readonly Element[]) => Promise<Effect[]>;
 
-  constructor(storage: PrivateStorage, exists: (account: Jid) => Promise<boolean>) {
+  constructor(
+    storage: PrivateStorage,
+    house: StorageHouse,
+    stored: (account: Jid, elements: readonly Element[]) => Promise<Effect[]>,
+  ) {
     this.#storage = storage;
-    this.#exists = exists;
+    this.#house = house;
+    this.#stored = stored;
   }
 
   async get(account: Jid, name: string, namespace: string): Promise<string> {
     await this.#check(account);
     const id = itemId(name, namespace);
     if (!elementName.test(name)) throw new StanzaError("not-acceptable", { text: "That is no name of an element" });
-    return (await this.#storage.get(account, [id])).get(id) ?? new Element(name, namespace).toXml();
+    const found = (await this.#storage.get(account, [id])).get(id);
+    const kept = await this.#house.ask("privateData", account, name, namespace, found);
+    return kept ?? found ?? new Element(name, namespace).toXml();
   }
 
   async set(account: Jid, element: Element): Promise<void> {
     await this.#check(account);
     await this.#storage.set(account, new Map([[itemId(element.name, element.ns), [element]]]));
+    await this.#house.run(await this.#stored(account, [element]));
   }
 
   async #check(account: Jid): Promise<void> {
-    if (!(await this.#exists(account))) throw new StanzaError("item-not-found", { text: "There is no such account" });
+    if (!(await this.#house.accountExists(account))) {
+      throw new StanzaError("item-not-found", { text: "There is no such account" });
+    }
   }
 }

@@ -16,7 +16,7 @@ import { StanzaError, type StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import { errorOf, mayBounce } from "../stanza/reply.ts";
-import type { Stanza } from "../stanza/stanza.ts";
+import { type Stanza, StanzaMould } from "../stanza/stanza.ts";
 import type { Host } from "./host.ts";
 import { answerIq } from "./iq.ts";
 import type { PendingRequests } from "./pending-requests.ts";
@@ -90,6 +90,19 @@ export class Router implements EffectTarget {
     } catch (error) {
       return this.fail(stanza, error);
     }
+  }
+
+  /** The acknowledgement of what caused it does not wait for the copies: who stores them for the group has it wait for that. */
+  spread(stanzas: readonly Stanza[], to: readonly Jid[], _origin: Origin | undefined): MaybePromise<void> {
+    const waits: Promise<void>[] = [];
+    for (const stanza of stanzas) {
+      const mould = new StanzaMould(stanza);
+      for (const address of to) {
+        const done = this.route(mould.copy(address), undefined);
+        if (done instanceof Promise) waits.push(done);
+      }
+    }
+    if (waits.length > 0) return Promise.all(waits).then(() => undefined);
   }
 
   dropped(stanza: Stanza, reason: string): void {

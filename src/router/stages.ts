@@ -1,12 +1,15 @@
 /** Runs the handlers of a stage and carries out the effects they return. The only interpreter of effects. */
 import type { Effect, MaybePromise, Outcome } from "../hooks/effect.ts";
 import type { Origin } from "../session/resource.ts";
+import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
 import type { Xml } from "../xml/xml.ts";
 
 /** What carrying out effects needs of the router. */
 export interface EffectTarget {
   route(stanza: Stanza, origin: Origin | undefined): MaybePromise<void>;
+  /** Routes each stanza to each address. */
+  spread(stanzas: readonly Stanza[], to: readonly Jid[], origin: Origin | undefined): MaybePromise<void>;
   dropped(stanza: Stanza, reason: string): void;
   /** Answers the sender with the error that anything thrown amounts to. */
   fail(stanza: Stanza, error: unknown): MaybePromise<void>;
@@ -110,6 +113,8 @@ function carryOutOne(
       return effect.stanza;
     case "route":
       return then(target.route(effect.stanza, origin), stanza);
+    case "spread":
+      return then(target.spread(effect.stanzas, effect.to, origin), stanza);
     case "deliver": {
       const delivered = effect.to.deliver(effect.stanza, origin);
       return delivered === undefined ? stanza : delivered.then(() => stanza);

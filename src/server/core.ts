@@ -46,6 +46,8 @@ export interface CoreParts {
   /** `[general] registration_timeout`; by default 600,000. */
   readonly registrationTimeoutMs?: number;
   readonly rememberedSessionsMax: number;
+  /** Bytes a second by the names of shapers; by default there are none. */
+  readonly shapers?: ReadonlyMap<string, number>;
   /** The other nodes; by default there are none. */
   readonly cluster?: ModuleCluster;
 }
@@ -106,6 +108,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         accounts,
         registrationTimeoutMs: parts.registrationTimeoutMs ?? 600_000,
         nodeStartedAt: startedAt,
+        shapers: parts.shapers ?? new Map(),
         cluster: parts.cluster ?? alone,
       }),
     );

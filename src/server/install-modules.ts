@@ -25,6 +25,7 @@ export interface ModuleSurroundings {
   readonly random: Randomness;
   readonly log: Log;
   readonly accounts: AccountDirectory;
+  readonly shapers: ReadonlyMap<string, number>;
   readonly registrationTimeoutMs: number;
   readonly nodeStartedAt: number;
   readonly cluster: ModuleCluster;
@@ -84,6 +85,7 @@ function contextFor(
     random: surroundings.random,
     log: log.child({ module: module.definition.name, host: host.domain }),
     access,
+    shapers: surroundings.shapers,
     installed: host.installed,
     sessionsOf: (account: Jid) => router.sessions.of(account.bare),
     resourcesOf: (account: Jid) => router.resourcesOf(account),

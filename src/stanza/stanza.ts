@@ -153,6 +153,13 @@ export class Stanza {
     return new Stanza(this.kind, this.to, this.from, this.type, this.id, this.extra, inner, undefined);
   }
 
+  /** For `StanzaMould`: the same stanza to somebody else, with the text it is written as. */
+  written(to: Jid, xml: string): Stanza {
+    const copy = new Stanza(this.kind, to, this.from, this.type, this.id, this.extra, this.inner, this.#children);
+    copy.#xml = xml;
+    return copy;
+  }
+
   /** As written to a stream whose default namespace is `jabber:client`. */
   toXml(): string {
     this.#xml ??= this.#serialise("");
@@ -172,6 +179,29 @@ export class Stanza {
     if (this.id !== undefined) text += ` id='${escapeAttribute(this.id)}'`;
     text += this.extra;
     return this.inner === "" ? `${text}/>` : `${text}>${this.inner}</${this.kind}>`;
+  }
+}
+
+/**
+ * Makes copies of one stanza that differ in `to` alone. Everything else is serialised once, and copies that wait in many
+ * queues share its text.
+ */
+export class StanzaMould {
+  readonly #stanza: Stanza;
+  readonly #head: string;
+  readonly #tail: string;
+
+  constructor(stanza: Stanza) {
+    this.#stanza = stanza;
+    const text = stanza.withTo(undefined).toXml();
+    // What stands before `to` when a stanza is written: its name and `from`.
+    const at = 1 + stanza.kind.length + (stanza.from === undefined ? 0 : 8 + stanza.from.escaped.length);
+    this.#head = `${text.slice(0, at)} to='`;
+    this.#tail = `'${text.slice(at)}`;
+  }
+
+  copy(to: Jid): Stanza {
+    return this.#stanza.written(to, this.#head + to.escaped + this.#tail);
   }
 }
 

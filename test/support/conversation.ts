@@ -49,6 +49,8 @@ export interface ConversationOptions {
   accounts?: readonly string[];
   /** Values of access rules by name. */
   access?: Readonly<Record<string, string | number>>;
+  /** Bytes a second by the names of shapers. */
+  shapers?: Readonly<Record<string, number>>;
   /** Answers of modules that are not there. */
   answers?: Partial<Questions>;
 }
@@ -117,6 +119,7 @@ export class Conversation {
       random: random as never,
       log,
       access: accessRules(given.access ?? {}),
+      shapers: new Map([["none", Number.POSITIVE_INFINITY], ...Object.entries(given.shapers ?? {})]),
       installed: host.installed,
       sessionsOf: (account) => router.sessions.of(account.bare),
       resourcesOf: (account) => router.resourcesOf(account),

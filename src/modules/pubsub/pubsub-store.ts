@@ -5,6 +5,7 @@ import { isRetriable } from "../../store/errors.ts";
 import { retryWithBackoff } from "../../store/retry.ts";
 import { insertForId, insertRows, upsertRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
+import type { Clock } from "../../util/clock.ts";
 import type { Affiliation, Item, PubSubTables, Subscription } from "./pubsub-tables.ts";
 
 /** Where nodes are: a domain of its own, or an account (XEP-0163). */
@@ -56,9 +57,11 @@ const namesPerQuery = 500;
 
 export class PubSubStore {
   readonly #store: Store;
+  readonly #clock: Clock;
 
-  constructor(store: Store) {
+  constructor(store: Store, clock: Clock) {
     this.#store = store;
+    this.#clock = clock;
   }
 
   get #db() {
@@ -153,7 +156,7 @@ export class PubSubStore {
     creator: string,
     owner: string | undefined,
   ): Promise<number> {
-    const row = { ...service, name, config, creator, created_at: this.#store.clock.now() };
+    const row = { ...service, name, config, creator, created_at: this.#clock.now() };
     return this.#transaction(async (trx) => {
       const id = await insertForId(trx, "pubsub_node", row as never, "id");
       if (owner !== undefined) {
@@ -199,7 +202,7 @@ export class PubSubStore {
       await trx.deleteFrom("pubsub_item").where("node_id", "=", nodeId).where("item", "in", ids).execute();
       if (kept.whenFull === "reject" && (await countItems(trx, nodeId)) + items.length > kept.itemsMax)
         throw new NodeFull();
-      const published_at = this.#store.clock.now();
+      const published_at = this.#clock.now();
       for (const { id: item, payload } of items) {
         await insertRows(trx, "pubsub_item", [{ node_id: nodeId, item, publisher, payload, published_at }] as never);
       }
@@ -402,7 +405,7 @@ export class PubSubStore {
   // Subscriptions.
 
   #subscriptions() {
-    const now = this.#store.clock.now();
+    const now = this.#clock.now();
     return this.#db
       .selectFrom("pubsub_subscription as s")
       .select(["s.node_id", "s.jid", "s.resource", "s.subid", "s.state", "s.options", "s.expires_at"])

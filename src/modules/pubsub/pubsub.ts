@@ -20,6 +20,7 @@ import { Nodes } from "./nodes.ts";
 import { filterElsewhere, Notifier } from "./notifier.ts";
 import { pubsubOptions, withDefaults } from "./options.ts";
 import { LastItems } from "./pep.ts";
+import { Personal } from "./personal.ts";
 import { personalTables } from "./personal-data.ts";
 import { noSuchNode } from "./pubsub-errors.ts";
 import { PubSubStore } from "./pubsub-store.ts";
@@ -37,6 +38,9 @@ export const pubsub = defineModule({
     },
     { number: 163, version: "1.2.2" },
     { number: 223, version: "1.1.1" },
+    { number: 84, version: "1.1.4" },
+    { number: 48, version: "1.2", note: "in private storage, unified with XEP-0402" },
+    { number: 402, version: "1.2.0" },
   ],
   options: pubsubOptions,
   migrations: pubsubMigrations,
@@ -53,7 +57,7 @@ export const pubsub = defineModule({
       createRule: options.accessCreatenode,
       pushNodes: options.plugins.includes("push"),
     };
-    const store = new PubSubStore(context.store);
+    const store = new PubSubStore(context.store, context.clock);
     const ofAccounts = pepDefaults(limits);
     const nodes = new Nodes(context, store, ofAccounts);
     const access = new Access(context, store);
@@ -82,9 +86,10 @@ export const pubsub = defineModule({
     }
 
     if (options.plugins.includes("pep")) {
+      const personal = new Personal(core, desk, on, serviceOf);
       for (const type of ["get", "set"] as const) {
         on.iq(type, "user", ns.pubsub, "pubsub", (request, { target, payload }) =>
-          desk.answer(request, serviceOf(target), payload, false),
+          personal.answer(request, serviceOf(target), payload),
         );
         on.iq(type, "user", ns.pubsubOwner, "pubsub", (request, { target, payload }) =>
           desk.answer(request, serviceOf(target), payload, true),
@@ -117,7 +122,7 @@ export const pubsub = defineModule({
       );
       on.stage("delivering", "message", (stanza, session) => filterElsewhere(context, stanza, session));
 
-      on.answer("accountFeatures", () => accountFeatures);
+      on.answer("accountFeatures", () => [...accountFeatures, ...personal.features]);
       on.answer("accountIdentities", () => [accountIdentity]);
       on.answer("accountItems", async (account, viewer) => (await discovery.nodes(serviceOf(account), viewer)).items);
       on.answer("accountNode", (account, node, viewer) => discovery.node(serviceOf(account), node, viewer));

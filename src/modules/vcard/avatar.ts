@@ -1,24 +1,18 @@
 /** XEP-0153 vCard-Based Avatars 1.1.1: the hash of a vCard's picture, and its place in presence as XEP-0398 wants it. */
-import { createHash } from "node:crypto";
+import type { VcardPhoto } from "../../hooks/services.ts";
 import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
-import type { Element } from "../../xml/element.ts";
+import { Element } from "../../xml/element.ts";
 import { xml } from "../../xml/xml.ts";
 
-/** SHA-1 in hex of the picture in a vCard; "" when it has none, or none that can be decoded. */
-export function avatarHashOf(vcard: Element): string {
-  for (const photo of vcard.childrenNamed("PHOTO")) {
-    // Section 4.5: white space, which line-wrapped base64 has, is ignored.
-    const base64 = (photo.childText("BINVAL") ?? "").replace(/\s+/g, "");
-    if (base64 === "" || !isBase64(base64)) continue;
-    return createHash("sha1").update(Buffer.from(base64, "base64")).digest("hex");
-  }
-  return "";
-}
-
-function isBase64(text: string): boolean {
-  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  return text.length % 4 === 0 && /^[A-Za-z0-9+/]*$/.test(text.slice(0, text.length - padding));
+/** The vCard with another picture, or none. */
+export function withPhoto(vcard: Element, photo: VcardPhoto | undefined): Element {
+  const others = vcard.children.filter((child) => typeof child === "string" || child.name !== "PHOTO");
+  const changed = new Element(vcard.name, vcard.ns, Object.fromEntries(vcard.attributes), others);
+  if (photo === undefined) return changed;
+  const type = new Element("TYPE", vcard.ns, {}, [photo.type]);
+  const data = new Element("BINVAL", vcard.ns, {}, [photo.base64]);
+  return changed.append(new Element("PHOTO", vcard.ns, {}, [type, data]));
 }
 
 /**

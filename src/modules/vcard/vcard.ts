@@ -1,15 +1,16 @@
 /** XEP-0054 vcard-temp 1.3.0, with the avatar hashes of XEP-0153 1.1.1 in presence by the server (XEP-0398 1.0.0). */
 import { option } from "../../config/option.ts";
 import { defineModule } from "../../hooks/define-module.ts";
-import { type MaybePromise, replaceWith, reply } from "../../hooks/effect.ts";
+import { type Effect, type MaybePromise, replaceWith, reply } from "../../hooks/effect.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
+import { photoOf } from "../../stanza/vcard-photo.ts";
 import { then } from "../../util/maybe-promise.ts";
-import { type Element, parseElement } from "../../xml/element.ts";
+import { Element, parseElement } from "../../xml/element.ts";
 import { raw, xml } from "../../xml/xml.ts";
-import { avatarHashOf, withAvatarHash } from "./avatar.ts";
+import { withAvatarHash, withPhoto } from "./avatar.ts";
 import { VcardStore, vcardMigrations } from "./vcard-store.ts";
 
 /** The hash that a session's presence carries; unknown until its first presence. */
@@ -21,11 +22,7 @@ export const vcard = defineModule({
   xeps: [
     { number: 54, version: "1.3.0" },
     { number: 153, version: "1.1.1" },
-    {
-      number: 398,
-      version: "1.0.0",
-      note: "hashes in presence; the conversion between vCard and PEP needs PEP, which is not there yet, so it is not advertised",
-    },
+    { number: 398, version: "1.0.0", note: "with mod_pubsub" },
   ],
   options: {
     backend: option.choice({
@@ -68,11 +65,20 @@ export const vcard = defineModule({
       if (Buffer.byteLength(text) > maxSize) {
         throw new StanzaError("policy-violation", { text: `A vCard may have ${maxSize} bytes` });
       }
-      const avatar = avatarHashOf(card);
+      const avatar = photoOf(card)?.hash ?? "";
       await store.set(account, text, avatar);
       // Section 4 of XEP-0398: the next presence of each resource tells.
       for (const session of context.sessionsOf(account)) avatarOf.set(session, avatar);
       tell(account.bare);
+    };
+
+    /** A vCard as its owner changes it. What follows from another picture is returned. */
+    const replace = async (account: Jid, card: Element): Promise<readonly Effect[]> => {
+      const before = await store.avatar(account);
+      await change(account, card);
+      const photo = photoOf(card);
+      if ((photo?.hash ?? "") === before) return [];
+      return (await context.ask("vcardPhotoChanged", account, before, photo)) ?? [];
     };
 
     on.iq("get", "account", ns.vcard, "vCard", async (_request, { target }) => {
@@ -87,8 +93,7 @@ export const vcard = defineModule({
       return reply(raw(card));
     });
     on.iq("set", "account", ns.vcard, "vCard", async (_request, { target, payload }) => {
-      await change(target, payload);
-      return undefined;
+      return replace(target, payload);
     });
     on.iq("set", "user", ns.vcard, "vCard", () => {
       throw new StanzaError("forbidden", { type: "cancel", text: "A vCard is changed by its owner alone" });
@@ -143,7 +148,14 @@ export const vcard = defineModule({
       async set(account, card) {
         await check(account);
         if (!card.is("vCard", ns.vcard)) throw new StanzaError("bad-request", { text: "That is no vCard" });
-        await change(account, card);
+        await context.run(await replace(account, card));
+      },
+      async setPhoto(account, photo) {
+        const card = await store.get(account);
+        if (card === undefined && photo === undefined) return;
+        const before = card === undefined ? new Element("vCard", ns.vcard) : parseElement(card, "");
+        if (photoOf(before)?.hash === photo?.hash) return;
+        await change(account, withPhoto(before, photo));
       },
     });
     return undefined;

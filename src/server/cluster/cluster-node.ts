@@ -100,11 +100,6 @@ export class ClusterNode implements ModuleCluster {
     return this.#placements.placement(name);
   }
 
-  /** The channel of questions between nodes. */
-  get callsChannel(): number {
-    return Channel.calls;
-  }
-
   get mover(): SessionMover {
     return this.#mover!;
   }
@@ -170,7 +165,7 @@ export class ClusterNode implements ModuleCluster {
       case Call.take:
         return this.#mover!.taken(bytes);
       case Call.admin:
-        return this.answerAdmin(bytes);
+        return this.answerAdmin(bytes.subarray(1));
       default:
         this.#refuse(from, new WireError(`a call of kind ${bytes[0]}`));
         throw new WireError("unknown call");

@@ -1,0 +1,366 @@
+/** The rooms of one domain: which are online, how they are found, made, put to rest and ended. */
+import type { ModuleContext } from "../../hooks/define-module.ts";
+import { drop, handled, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
+import type { Placement } from "../../hooks/placement.ts";
+import type { Origin } from "../../session/resource.ts";
+import { StanzaError } from "../../stanza/errors.ts";
+import type { Jid } from "../../stanza/jid.ts";
+import { ns } from "../../stanza/ns.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
+import { BoundedMap } from "../../util/bounded-map.ts";
+import { xml } from "../../xml/xml.ts";
+import { occupantGone, refusal } from "./entering.ts";
+import type { MucOptions } from "./options.ts";
+import { Room, type RoomHouse } from "./room.ts";
+import { firstConfig, readConfig } from "./room-config.ts";
+import { affiliatedOf, type RoomDescription, RoomState, type StoredRoom } from "./room-state.ts";
+import { RoomStore } from "./room-store.ts";
+import { takeServiceIq } from "./service-iq.ts";
+
+/** Nicknames whose owners are remembered; most have none. */
+const nickOwnersMost = 10_000;
+const sweepMs = 5_000;
+
+export class RoomService {
+  readonly domain: string;
+  readonly context: ModuleContext<MucOptions>;
+  readonly store: RoomStore;
+  readonly #house: RoomHouse;
+  readonly #placement: Placement;
+  readonly #rooms = new Map<string, Room>();
+  readonly #loading = new Map<string, Promise<Room | undefined>>();
+  /** Rooms whose archive is being removed: a new one of that name waits for it. */
+  readonly #ending = new Map<string, Promise<void>>();
+  /** Persistent rooms without occupants, in the order in which they became so, with that time. */
+  readonly #idle = new Map<Room, number>();
+  /** "" where a nickname has no owner. */
+  readonly #nickOwners = new BoundedMap<string, string>(nickOwnersMost);
+  readonly #tellNick: (key: string) => void;
+  readonly #tellAccount: (key: string) => void;
+  /** Rooms of this node that accounts are in. */
+  readonly #conferences = new Map<string, number>();
+
+  constructor(domain: string, context: ModuleContext<MucOptions>) {
+    this.domain = domain;
+    this.context = context;
+    this.store = new RoomStore(context.store, domain);
+    this.#placement = context.placement("muc");
+    this.#tellNick = context.notices(`muc nick ${domain}`, (nick) => {
+      if (nick === undefined) this.#nickOwners.clear();
+      else this.#nickOwners.delete(nick);
+    });
+    this.#tellAccount = context.notices(`muc account ${domain}`, (account) => {
+      if (account !== undefined) this.#forgetAccount(account);
+    });
+    this.#house = {
+      options: context.options,
+      clock: context.clock,
+      random: context.random,
+      log: context.log,
+      access: context.access,
+      store: this.store,
+      writes: context.writes,
+      archive: () => context.service("roomArchive"),
+      nickOwner: (nick) => this.nickOwner(nick),
+      resourcesOf: (account) => (account.domain === context.domain ? context.resourcesOf(account) : undefined),
+      conferences: {
+        of: (account) => this.#conferences.get(account) ?? 0,
+        entered: (account) => void this.#conferences.set(account, (this.#conferences.get(account) ?? 0) + 1),
+        left: (account) => this.#left(account),
+      },
+      shaper: (name) => context.shapers.get(name) ?? Number.POSITIVE_INFINITY,
+      lost: (room, device) => this.#lost(room, device),
+      emptied: (room) => this.#emptied(room),
+      destroyed: (room) => this.#destroyed(room),
+    };
+  }
+
+  /** Rests what is idle from time to time; returns what stops that. */
+  start(): () => Promise<void> {
+    const timer = this.context.clock.every(sweepMs, () => this.#sweep());
+    return async () => {
+      timer.cancel();
+      await Promise.allSettled(this.#ending.values());
+    };
+  }
+
+  get online(): Iterable<Room> {
+    return this.#rooms.values();
+  }
+
+  /** Takes whatever is addressed to the domain or to anything in it. */
+  take(stanza: Stanza, origin: Origin | undefined): MaybePromise<Outcome> {
+    const to = stanza.to!;
+    if (to.local === "") return this.#toService(stanza);
+    const home = this.#placement.home(to.bare);
+    if (home !== undefined) {
+      const sent = home.forward(stanza, origin);
+      return sent instanceof Promise ? sent.then(() => handled) : handled;
+    }
+    const room = this.#rooms.get(to.bare);
+    if (room !== undefined && !room.over) return room.take(stanza);
+    return this.#toAbsent(stanza);
+  }
+
+  #toService(stanza: Stanza): MaybePromise<Outcome> {
+    if (stanza.kind === "iq") return takeServiceIq(this, stanza);
+    if (stanza.kind === "message" && stanza.type !== "error") throw new StanzaError("service-unavailable");
+    return drop("presence and errors for the service itself");
+  }
+
+  /** Section 7.2.9 and 17.2: only entering makes a room; leaving and answers need none. */
+  async #toAbsent(stanza: Stanza): Promise<Outcome> {
+    const { type, kind } = stanza;
+    if (type === "error" || type === "result" || (kind === "presence" && type !== undefined)) {
+      if (!this.#loading.has(stanza.to!.bare)) return drop("nobody is in a room that is not online");
+    }
+    const room = await this.find(stanza.to!);
+    if (room !== undefined) return room.take(stanza);
+    if (kind === "presence") {
+      if (type !== undefined) return drop("there is no such room");
+      try {
+        return await this.#enterNew(stanza);
+      } catch (error) {
+        return refusal(stanza, error);
+      }
+    }
+    if (type === "error" || type === "result") return drop("there is no such room");
+    const toOccupant = kind === "iq" && stanza.to!.resource !== "";
+    // XEP-0410 section 3.2: whoever asks after himself learns that he is not in.
+    throw new StanzaError(toOccupant ? "not-acceptable" : "item-not-found", {
+      type: "cancel",
+      text: "There is no such room",
+    });
+  }
+
+  async #enterNew(stanza: Stanza): Promise<Outcome> {
+    const to = stanza.to!;
+    if (to.resource === "") throw new StanzaError("jid-malformed", { text: "To enter a room, choose a nickname" });
+    if (stanza.has("x", ns.muc)) {
+      await this.#ending.get(to.bare);
+      const room = this.#rooms.get(to.bare) ?? this.create(to.toBare(), stanza.from!);
+      const outcome = await room.take(stanza);
+      // Whoever was refused, such as for a bad request, leaves no room behind.
+      if (room.state.size === 0 && room.state.locked) this.#emptied(room);
+      return outcome;
+    }
+    // A room that is not there has no occupants to whom this could be an update.
+    return new Room(this.#newState(to.toBare()), this.#house).take(stanza);
+  }
+
+  /** An online room, or one that rests in the database; undefined when there is none. For rooms that are at home here. */
+  find(address: Jid): MaybePromise<Room | undefined> {
+    const key = address.bare;
+    const room = this.#rooms.get(key);
+    if (room !== undefined && !room.over) return room;
+    let loading = this.#loading.get(key);
+    if (loading === undefined) {
+      loading = this.#load(address.toBare()).finally(() => this.#loading.delete(key));
+      this.#loading.set(key, loading);
+    }
+    return loading;
+  }
+
+  async #load(jid: Jid): Promise<Room | undefined> {
+    await this.#ending.get(jid.bare);
+    const found = await this.store.load(jid.local);
+    const known = this.#rooms.get(jid.bare);
+    if (known !== undefined && !known.over) return known;
+    if (found === undefined) return undefined;
+    const { options } = this.context;
+    const config = readConfig(found.row.config, options);
+    const stored = JSON.parse(found.row.state) as StoredRoom;
+    const state = new RoomState(jid, config, stored, options.historySize, false);
+    for (const row of found.affiliations) state.affiliate(row.jid, affiliatedOf(row));
+    const room = new Room(state, this.#house);
+    await this.#recall(room);
+    this.#add(room);
+    this.#idle.set(room, this.context.clock.monotonic());
+    return room;
+  }
+
+  /** The newest messages of a room that was not online; without them people can enter all the same. */
+  async #recall(room: Room): Promise<void> {
+    const most = this.context.options.historySize;
+    if (room.archive === undefined || most === 0) return;
+    try {
+      for (const { id, at, stanza } of await room.archive.history(room.jid, most)) {
+        if (!stanza.has("body", ns.client)) continue;
+        const occupantId = stanza.child("occupant-id", ns.occupantId)?.attr("id") ?? "";
+        room.state.history.add(room.identified(stanza.withTo(undefined), id), at, occupantId, id);
+      }
+    } catch (error) {
+      this.context.log.warn({ err: error, room: room.jid.bare }, "the history of a room could not be read");
+    }
+  }
+
+  #add(room: Room): void {
+    this.#rooms.set(room.jid.bare, room);
+    this.#placement.claim(room.jid.bare);
+  }
+
+  /** A new room, locked until its owner has configured it (section 10.1). Throws `StanzaError`. */
+  create(jid: Jid, owner: Jid): Room {
+    const { options, access } = this.context;
+    if (!access.allow(options.access, owner) || !access.allow(options.accessCreate, owner)) {
+      throw new StanzaError("not-allowed", { text: "You may not create rooms here" });
+    }
+    if ([...jid.local].length > options.maxRoomId) {
+      throw new StanzaError("not-acceptable", {
+        text: `The name of a room has at most ${options.maxRoomId} characters`,
+      });
+    }
+    const state = this.#newState(jid);
+    if (state.config.persistent && !access.allow(options.accessPersistent, owner)) {
+      state.config = { ...state.config, persistent: false };
+    }
+    for (const { user, server, affiliation } of options.defaultRoom.affiliations) {
+      state.affiliate(`${user}@${server}`, { affiliation, nick: undefined, reason: undefined });
+    }
+    state.affiliate(owner.bare, { affiliation: "owner", nick: undefined, reason: undefined });
+    const room = new Room(state, this.#house);
+    this.#add(room);
+    return room;
+  }
+
+  #newState(jid: Jid): RoomState {
+    const { options, clock, random } = this.context;
+    const { subject, subjectAuthor } = options.defaultRoom;
+    const createdAt = clock.now();
+    const first = subject === "" ? undefined : { inner: subjectXml(subject), nick: subjectAuthor, at: createdAt };
+    const stored = { secret: random.id(24), createdAt, subject: first, avatar: "" };
+    return new RoomState(jid, firstConfig(options), stored, options.historySize, true);
+  }
+
+  #left(account: string): void {
+    const count = (this.#conferences.get(account) ?? 1) - 1;
+    if (count === 0) this.#conferences.delete(account);
+    else this.#conferences.set(account, count);
+  }
+
+  #lost(room: Room, device: Jid): void {
+    this.context.clock.after(0, () => {
+      const outcome = occupantGone(room, device);
+      if (outcome === undefined || !("length" in outcome)) return;
+      const told = this.context.run(outcome);
+      if (told instanceof Promise)
+        told.catch((error: unknown) => this.#failed(error, "an occupant's end was not told"));
+    });
+  }
+
+  #failed(error: unknown, what: string): void {
+    this.context.log.error({ err: error, domain: this.domain }, what);
+  }
+
+  #emptied(room: Room): void {
+    if (room.over) return;
+    if (room.isStored) {
+      this.#idle.set(room, this.context.clock.monotonic());
+      return;
+    }
+    this.#forget(room);
+    this.#end(room).catch((error: unknown) => {
+      this.context.log.error(
+        { err: error, room: room.jid.bare },
+        "the archive of a room that is over could not be removed",
+      );
+    });
+  }
+
+  #forget(room: Room): void {
+    room.over = true;
+    this.#idle.delete(room);
+    if (this.#rooms.get(room.jid.bare) === room) this.#rooms.delete(room.jid.bare);
+    this.#placement.release(room.jid.bare);
+  }
+
+  /** Whoever makes a room of the same name later must not find what was said in this one. */
+  #end(room: Room): Promise<void> {
+    const archive = this.context.service("roomArchive");
+    const key = room.jid.bare;
+    const ended = Promise.resolve(archive?.remove(room.jid)).finally(() => this.#ending.delete(key));
+    this.#ending.set(
+      key,
+      ended.catch(() => undefined),
+    );
+    return ended;
+  }
+
+  async #destroyed(room: Room): Promise<void> {
+    if (room.over) throw new StanzaError("item-not-found", { text: "The room is gone" });
+    if (room.isStored) await this.store.remove(room.jid.local);
+    this.#forget(room);
+    await this.#end(room);
+  }
+
+  /** Persistent rooms in which nobody has been for a while leave the memory. */
+  #sweep(): void {
+    const { hibernateTimeoutMs } = this.context.options;
+    const now = this.context.clock.monotonic();
+    for (const [room, since] of this.#idle) {
+      if (now - since < hibernateTimeoutMs) break;
+      this.#idle.delete(room);
+      if (room.state.size > 0 || room.over || room.busy) continue;
+      this.#forget(room);
+    }
+  }
+
+  nickOwner(nick: string): MaybePromise<string | undefined> {
+    const known = this.#nickOwners.get(nick);
+    if (known !== undefined) return known === "" ? undefined : known;
+    return this.store.ownerOfNick(nick).then((owner) => {
+      this.#nickOwners.set(nick, owner ?? "");
+      return owner;
+    });
+  }
+
+  /** A nickname registered with the service, or none any more. Throws `StoreConflict`. */
+  async registerNick(account: Jid, nick: string | undefined): Promise<void> {
+    const before = await this.store.registeredNick(account);
+    await this.store.setRegisteredNick(account, nick);
+    for (const one of [before, nick]) {
+      if (one === undefined) continue;
+      this.#nickOwners.delete(one);
+      this.#tellNick(one);
+    }
+  }
+
+  /** The account is gone, and with it all it was in any room. */
+  async removeAccount(account: Jid): Promise<void> {
+    const nick = await this.store.registeredNick(account);
+    await this.store.removeAccount(account);
+    if (nick !== undefined) {
+      this.#nickOwners.delete(nick);
+      this.#tellNick(nick);
+    }
+    this.#forgetAccount(account.bare);
+    this.#tellAccount(account.bare);
+  }
+
+  #forgetAccount(account: string): void {
+    for (const room of this.#rooms.values()) room.state.affiliate(account, undefined);
+  }
+
+  /** A device is lost with its node: every room it was in is told. */
+  async occupantGone(device: Jid): Promise<void> {
+    for (const room of [...this.#rooms.values()]) {
+      const outcome = occupantGone(room, device);
+      if (outcome !== undefined && "length" in outcome) await this.context.run(outcome);
+    }
+  }
+
+  /** Rooms of this node as plain data, and how they go on from it on another. */
+  describe(): RoomDescription[] {
+    return [...this.#rooms.values()].map((room) => room.state.describe());
+  }
+
+  restore(description: RoomDescription): void {
+    const state = RoomState.restore(description, this.context.options.historySize);
+    const room = new Room(state, this.#house);
+    for (const occupant of state.occupants.values()) this.#house.conferences.entered(occupant.account.bare);
+    this.#add(room);
+    if (state.size === 0) this.#emptied(room);
+  }
+}
+
+const subjectXml = (text: string): string => xml`<subject>${text}</subject>`.text;
