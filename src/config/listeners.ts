@@ -41,6 +41,7 @@ export function c2sListener(found: C2s, index: number, context: ListenerContext)
     ...clientPolicy(found, path, context),
     connectionsMax: found.maxConnections,
     reusePort: found.reusePort,
+    proxyProtocol: found.proxyProtocol,
     tls: found.tls && Object.freeze({ mode: found.tls.mode, ...tls(found.tls, [...path, "tls"], context) }),
   });
 }

@@ -110,11 +110,6 @@ versionning = true
       ],
     ],
     [
-      "the PROXY protocol",
-      "[[listen.c2s]]\nport = 1\nproxy_protocol = true",
-      ["m.toml:5:1: listen.c2s[0].proxy_protocol: found true: known to MongooseIM, not supported by Meerkat yet"],
-    ],
-    [
       "federation",
       "[[listen.s2s]]\nport = 5269",
       ["m.toml:3:1: listen.s2s: known to MongooseIM, not supported by Meerkat yet: there is no federation yet"],

@@ -38,6 +38,7 @@ shaper = "slow"
 access = "c2s"
 max_connections = 5
 reuse_port = true
+proxy_protocol = true
 [listen.c2s.tls]
 mode = "tls"
 certfile = "cert.pem"
@@ -60,6 +61,7 @@ value = "allow"`,
       backwardsCompatibleSession: true,
       connectionsMax: 5,
       reusePort: true,
+      proxyProtocol: true,
       tls: {
         mode: "tls",
         certificate: { certfile: "/etc/meerkat/cert.pem", keyfile: "/etc/meerkat/cert.pem" },

@@ -50,6 +50,7 @@ export interface C2sListener extends ListenerAddress, ClientPolicy {
   /** Infinity for no limit. */
   readonly connectionsMax: number;
   readonly reusePort: boolean;
+  readonly proxyProtocol: boolean;
   readonly tls: C2sTlsSettings | undefined;
 }
 

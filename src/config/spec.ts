@@ -109,7 +109,10 @@ const c2s = option.table(
       }),
     ),
     reuse_port: option.boolean({ default: false, doc: "Let several processes listen on this port (SO_REUSEPORT)." }),
-    proxy_protocol: option.boolean({ default: false, only: false, doc: "Expect a PROXY header of a load balancer." }),
+    proxy_protocol: option.boolean({
+      default: false,
+      doc: "Every connection comes through a load balancer and begins with a header of the PROXY protocol (version 1 or 2), which names the client; others are closed.",
+    }),
     tls: option.optionalTable({ mode: tlsMode, ...tlsOptions }, tlsTable),
   },
   { doc: "Clients over TCP.", ignored: mim.C2S_IGNORED, unsupported: mim.C2S_UNSUPPORTED },

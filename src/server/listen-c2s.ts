@@ -96,6 +96,9 @@ export function listenC2s(node: NodeParts, listener: C2sListener): Listener {
     certificates: listener.tls === undefined ? undefined : node.certificates.of(listener.tls),
     directTls: mode === "tls" ? "client" : undefined,
     connectionsMax: listener.connectionsMax,
+    proxyProtocol: listener.proxyProtocol,
+    unannounced: (remote, reason) =>
+      node.log.info({ remote, option: `${listener.option}.proxy_protocol`, reason }, "a connection was closed"),
     accepts: (address) => node.gate.accepts(address),
     connected: (socket: ByteSocket) => new C2sStream(environment, socket),
   });

@@ -2,7 +2,8 @@
 
 import type { SocketSettings } from "../../socket/base-socket.ts";
 import type { ByteSocket, SocketHandler } from "../../socket/socket.ts";
-import { type NativeSocket, type TcpSettings, TcpSocket } from "./tcp-socket.ts";
+import { AnnouncedConnection } from "./announced-connection.ts";
+import { type NativeEvents, type NativeSocket, type TcpSettings, TcpSocket } from "./tcp-socket.ts";
 import type { ServerCertificates } from "./tls.ts";
 
 /** ALPN protocol name of a direct TLS client connection (XEP-0368 section 4), in wire format. */
@@ -56,6 +57,13 @@ export interface ListenOptions extends SocketSettings {
   readonly directTls?: "client" | "server";
   /** Connections of this listener at one time; further ones are closed at once. */
   readonly connectionsMax?: number;
+  /**
+   * A load balancer before us says of each connection, by the PROXY protocol, whose it is; one that does not begin so is
+   * closed.
+   */
+  readonly proxyProtocol?: boolean;
+  /** Told of a connection closed for want of a right PROXY header, and why. */
+  unannounced?(remoteAddress: string, reason: string): void;
   /** Asked for every new connection; a refused one is closed at once. */
   accepts?(remoteAddress: string): boolean;
   /** A new connection; returns who takes its events. */
@@ -89,7 +97,7 @@ class TcpListener implements Listener {
   readonly port: number;
   readonly #options: ListenOptions;
   readonly #settings: TcpSettings;
-  readonly #native: Bun.TCPSocketListener<TcpSocket | undefined>;
+  readonly #native: Bun.TCPSocketListener<NativeEvents | undefined>;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -123,7 +131,7 @@ class TcpListener implements Listener {
       socket: handlers,
     };
     try {
-      this.#native = Bun.listen<TcpSocket | undefined>(listenOptions);
+      this.#native = Bun.listen<NativeEvents | undefined>(listenOptions);
     } catch (error) {
       throw listenFailure(options.address, options.port, error);
     }
@@ -143,17 +151,38 @@ class TcpListener implements Listener {
       native.terminate();
       return;
     }
-    if (this.#options.accepts?.(address) === false) {
-      this.refused.denied++;
-      native.terminate();
+    this.connections++;
+    if (this.#options.proxyProtocol !== true) {
+      this.#accept(native, address, native.remotePort);
       return;
     }
-    this.connections++;
-    const socket = new TcpSocket(native, this.#settings, address);
+    native.data = new AnnouncedConnection(native, address, this.#options.wheel, {
+      announced: (source, rest) => {
+        const socket = this.#accept(native, source.address, source.port);
+        if (rest.length > 0) socket?.onData(rest);
+      },
+      refused: (reason) => this.#options.unannounced?.(address, reason),
+      left: () => {
+        this.connections--;
+      },
+    });
+  }
+
+  /** A connection whose peer is known; undefined where it is not welcome. */
+  #accept(native: NativeSocket, address: string, port: number): TcpSocket | undefined {
+    if (this.#options.accepts?.(address) === false) {
+      this.refused.denied++;
+      this.connections--;
+      native.data = undefined;
+      native.terminate();
+      return undefined;
+    }
+    const socket = new TcpSocket(native, this.#settings, address, port);
     native.data = socket;
     // Writes are batched by turn already; waiting for more (RFC 896) would only delay them.
     native.setNoDelay(true);
     socket.attach(this.#options.connected(socket));
+    return socket;
   }
 }
 
@@ -178,7 +207,7 @@ const socketHandlers = {
   close(native: NativeSocket, error?: Error) {
     native.data?.onClose(error);
   },
-} satisfies Bun.SocketHandler<TcpSocket | undefined>;
+} satisfies Bun.SocketHandler<NativeEvents | undefined>;
 
 /**
  * Bun asks this callback which context serves the host that the client named. It is what Bun's own `node:tls` is built

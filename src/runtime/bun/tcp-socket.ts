@@ -5,8 +5,18 @@ import { type ByteSink, Writer } from "../../socket/writer.ts";
 import { exporterBytes, exporterContext, exporterLabel, serverEndPoint } from "./channel-binding.ts";
 import type { ServerCertificates } from "./tls.ts";
 
+/** Bun's events of one connection, and who takes them. */
+export interface NativeEvents {
+  onData(chunk: Buffer): void;
+  onDrain(): void;
+  onHandshake(success: boolean, error: Error | null): void;
+  onFailure(error: Error): void;
+  onFinish(): void;
+  onClose(error: Error | undefined): void;
+}
+
 /** Bun's socket. Its `data` is ours; the twin that stays below TLS after an upgrade has none. */
-export type NativeSocket = Bun.Socket<TcpSocket | undefined>;
+export type NativeSocket = Bun.Socket<NativeEvents | undefined>;
 
 /** What the sockets of one listener share. */
 export interface TcpSettings extends SocketSettings {
@@ -14,7 +24,7 @@ export interface TcpSettings extends SocketSettings {
   /** TLS from the first byte on, with this protocol by ALPN (wire format); a client that offers only others is refused. */
   readonly directProtocols: Buffer | undefined;
   /** Bun's callbacks for the upper half of an upgraded connection. */
-  readonly tlsHandlers: Bun.SocketHandler<TcpSocket | undefined>;
+  readonly tlsHandlers: Bun.SocketHandler<NativeEvents | undefined>;
   /** The connection is over. */
   left(socket: TcpSocket): void;
 }
@@ -28,7 +38,7 @@ type Tls = "off" | "awaited" | "pending" | "handshake" | "on";
 /** The last writer that became empty, for the next socket that is written to. */
 let spareWriter: Writer | undefined;
 
-export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
+export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink, NativeEvents {
   readonly remoteAddress: string;
   readonly remotePort: number;
   declare protected readonly settings: TcpSettings;
@@ -41,12 +51,12 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
   /** Only while something is queued. */
   #writer: Writer | undefined = undefined;
 
-  constructor(native: NativeSocket, settings: TcpSettings, remoteAddress: string) {
+  constructor(native: NativeSocket, settings: TcpSettings, remoteAddress: string, remotePort: number) {
     super(settings);
     this.#native = native;
     this.#tls = settings.directProtocols === undefined ? "off" : "awaited";
     this.remoteAddress = remoteAddress;
-    this.remotePort = native.remotePort;
+    this.remotePort = remotePort;
   }
 
   get framing(): "stream" {
@@ -245,13 +255,13 @@ export class TcpSocket extends BaseSocket implements ByteSocket, ByteSink {
     const lower = this.#native;
     lower.data = undefined;
     const options = {
-      data: this as TcpSocket | undefined,
+      data: this as NativeEvents | undefined,
       socket: this.settings.tlsHandlers,
       tls: { secureContext: this.settings.certificates!.defaultContext, ALPNProtocols: protocols },
       initialData: first,
       isServer: true,
     };
-    const [raw, upper] = lower.upgradeTLS(options as Bun.TLSUpgradeOptions<TcpSocket | undefined>);
+    const [raw, upper] = lower.upgradeTLS(options as Bun.TLSUpgradeOptions<NativeEvents | undefined>);
     raw.data = undefined;
     this.#native = upper;
   }
