@@ -1,8 +1,6 @@
 /** The composition root: builds every part of a node in order, and disposes of them in reverse. */
 import { mkdirSync } from "node:fs";
-import { availableParallelism, hostname } from "node:os";
 import { join, resolve } from "node:path";
-import type { AdminContext } from "./admin/command.ts";
 import { type Config, loadConfigFile } from "./config/load.ts";
 import { moduleRegistry } from "./config/option.ts";
 import type { Settings } from "./config/settings.ts";
@@ -13,36 +11,35 @@ import { Metrics } from "./observe/metrics.ts";
 import { systemClock } from "./runtime/bun/clock.ts";
 import { systemRandom } from "./runtime/bun/random.ts";
 import { turnBatch } from "./runtime/bun/turn.ts";
-import { openAdminSocket } from "./server/admin-socket.ts";
+import { adminContext } from "./server/admin-context.ts";
+import { adminSocketName, answerPart, openAdminSocket } from "./server/admin-socket.ts";
 import { Authentication } from "./server/authentication.ts";
 import { loadCertificates } from "./server/certificates.ts";
-import { type IncompleteAccount, KeyCompletion } from "./server/complete-keys.ts";
+import { adminCluster } from "./server/cluster/admin-view.ts";
+import { type DrainReport, drain } from "./server/cluster/drain.ts";
+import { nodeName, openCluster } from "./server/cluster/open-cluster.ts";
+import { KeyCompletion } from "./server/complete-keys.ts";
 import { type HostPlan, startCore } from "./server/core.ts";
-import { importUsers } from "./server/import-users.ts";
 import { listenC2s, StrangerGate } from "./server/listen-c2s.ts";
 import { listenHttp } from "./server/listen-http.ts";
 import type { NodeParts } from "./server/node-parts.ts";
-import { readLines } from "./server/read-lines.ts";
 import { reload } from "./server/reload.ts";
 import { secretMigrations, sharedSecret } from "./server/secrets.ts";
+import { type OpenPort, summaryOf } from "./server/summary.ts";
 import type { StoreSettings } from "./store/settings.ts";
 import { openStore } from "./store/store.ts";
 import { C2sStream } from "./stream/c2s-stream.ts";
 import { systemReason } from "./util/system-reason.ts";
 import { TimerWheel } from "./util/timer-wheel.ts";
-import { version } from "./util/version.ts";
 
 export interface StartOptions {
   readonly configFile: string;
   readonly dataDir: string;
   readonly log?: RootLog;
-}
-
-export interface OpenPort {
-  readonly option: string;
-  readonly kind: "c2s" | "c2s-tls" | "http";
-  readonly address: string;
-  readonly port: number;
+  /** Which of several processes of this machine that act as one server, from 1; undefined for the only one. */
+  readonly process?: number;
+  /** Stops all processes of this machine; without it, an administrator's word stops this one. */
+  readonly stopAll?: (reason: string) => void;
 }
 
 export interface RunningServer {
@@ -51,7 +48,8 @@ export interface RunningServer {
   readonly ports: readonly OpenPort[];
   /** Resolves when the node has stopped, whoever asked. */
   readonly stopped: Promise<void>;
-  stop(reason: string): Promise<void>;
+  /** Moves sessions to other nodes first where there are any; `avoid` says which nodes stop too. */
+  stop(reason: string, avoid?: (node: string) => boolean): Promise<void>;
   /** Reads certificates and configuration again; the log says what was taken up. */
   reload(): void;
 }
@@ -61,6 +59,10 @@ type Disposal = () => Promise<void> | void;
 
 /** How long a closing connection may take to read what is queued for it. */
 const lingerMs = 5_000;
+/** How long a stopping node may take to move its sessions. */
+const drainMs = 60_000;
+/** Time for an answer to leave through the administration's socket. */
+const answerMs = 200;
 
 /**
  * Starts a node. Throws `ConfigError` for a bad configuration, `PortTaken` or `CannotListen` for a port, and what the
@@ -75,7 +77,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   makeDataFolder(options.dataDir);
   const disposals: Disposal[] = [];
   try {
-    return await build(config, load, options.dataDir, log, disposals);
+    return await build(config, load, options, log, disposals);
   } catch (error) {
     for (const dispose of disposals.reverse()) await dispose();
     throw error;
@@ -94,17 +96,20 @@ function makeDataFolder(folder: string): void {
 async function build(
   config: Config,
   load: () => Config,
-  dataDir: string,
+  options: StartOptions,
   log: RootLog,
   disposals: Disposal[],
 ): Promise<RunningServer> {
   const { settings } = config;
+  const { dataDir } = options;
   const clock = systemClock;
   const random = systemRandom;
   const metrics = new Metrics(clock);
   disposals.push(() => metrics.stop());
   const store = await openStore(storeSettings(settings, dataDir), { clock, log, observe: metrics.storeQuery });
   disposals.push(() => store.close());
+  const cluster = await openCluster({ settings, dataDir, process: options.process, store, clock, random, log });
+  if (cluster !== undefined) disposals.push(() => cluster.discovery.stop());
   const core = await startCore({
     clock,
     random,
@@ -119,7 +124,9 @@ async function build(
     rememberedSessionsMax: settings.limits.rememberedSessionsMax,
     registrationTimeoutMs: settings.registrationTimeoutMs,
     shapers: settings.shapers,
+    cluster: cluster?.node,
   });
+  if (cluster !== undefined) disposals.push(() => cluster.node.stop());
   disposals.push(() => core.stop());
   const authentication = new Authentication({
     accounts: core.accounts,
@@ -153,6 +160,9 @@ async function build(
   const node: NodeParts = {
     settings,
     dataDir,
+    sharesPorts: options.process !== undefined,
+    cluster,
+    draining: false,
     core,
     authentication,
     certificates,
@@ -184,15 +194,28 @@ async function build(
     },
   };
   watch(node);
+  await cluster?.node.join(core.router, core.keeper);
 
   let stopping: Promise<void> | undefined;
   let announce: () => void = () => undefined;
   const stopped = new Promise<void>((resolve) => {
     announce = resolve;
   });
-  const stop = (reason: string): Promise<void> => {
+  const doors: Disposal[] = [];
+  let drained: Promise<DrainReport> | undefined;
+  const drainNode = (avoid: (name: string) => boolean = () => false): Promise<DrainReport> => {
+    drained ??= (async () => {
+      node.draining = true;
+      for (const close of doors) await close();
+      if (cluster === undefined) return { moved: 0, closed: 0 };
+      return drain({ core, cluster: cluster.node, clock, log, avoid, withinMs: drainMs });
+    })();
+    return drained;
+  };
+  const stop = (reason: string, avoid?: (name: string) => boolean): Promise<void> => {
     stopping ??= (async () => {
       log.info({ reason }, "stopping");
+      await drainNode(avoid);
       for (const dispose of disposals.reverse()) await dispose();
       log.info({}, "stopped");
       log.flush();
@@ -200,9 +223,16 @@ async function build(
     })();
     return stopping;
   };
+  /** The answer leaves before the node does. */
+  const drainThenStop = async (): Promise<DrainReport> => {
+    const report = await drainNode();
+    clock.after(answerMs, () => void stop("drained by an administrator"));
+    return report;
+  };
   const ports: OpenPort[] = [];
   for (const plan of settings.listen.c2s) {
     const listener = listenC2s(node, plan);
+    doors.push(() => listener.stop());
     disposals.push(() => listener.stop());
     ports.push({
       option: plan.option,
@@ -216,11 +246,23 @@ async function build(
     disposals.push(() => listener.abort());
     ports.push({ option: plan.option, kind: "http", address: plan.ipAddress, port: listener.port });
   }
-  const admin = await openAdminSocket(
-    join(dataDir, "meerkat.sock"),
-    adminContext(node, completion, (reason) => void stop(reason)),
-    log,
-  );
+  const context = adminContext({
+    node,
+    nodeName: nodeName(settings, options.process),
+    completion,
+    cluster:
+      cluster &&
+      adminCluster({
+        cluster: cluster.node,
+        discovery: cluster.discovery,
+        log,
+        draining: () => node.draining,
+        drain: drainThenStop,
+      }),
+    stop: options.stopAll ?? ((reason) => void stop(reason)),
+  });
+  if (cluster !== undefined) cluster.node.answerAdmin = (question) => answerPart(context, question);
+  const admin = await openAdminSocket(join(dataDir, adminSocketName(options.process)), context, log);
   disposals.push(() => admin.stop());
   for (const port of ports)
     log.info({ option: port.option, address: port.address, port: port.port }, `${port.kind} open`);
@@ -265,80 +307,4 @@ function watch({ core, metrics, store }: NodeParts): void {
       return bytes;
     },
   });
-}
-
-function adminContext(node: NodeParts, completion: KeyCompletion, stop: (reason: string) => void): AdminContext {
-  const { core, authentication, settings, log } = node;
-  const { accounts } = core;
-  return {
-    router: core.router,
-    keeper: core.keeper,
-    accounts: {
-      address: (domain, username) => accounts.address(domain, username),
-      register: (account, password) => accounts.register(account, password),
-      changePassword: (account, password) => accounts.changePassword(account, password),
-      remove: (account) => accounts.remove(account),
-      exists: (account) => accounts.exists(account),
-      list: (domain, limit, index) => accounts.list(domain, limit, index),
-      count: (domain) => accounts.count(domain),
-      checkPassword: (account, password) => authentication.checkPassword(account, password),
-      async importUsers(lines, progress) {
-        const parts = {
-          accounts: core.accountRows,
-          random: node.random,
-          parallel: availableParallelism(),
-          hashesOf: (domain: string) => settings.hosts.get(domain)?.auth.hashes,
-          incomplete: (account: IncompleteAccount) => completion.add(account),
-        };
-        try {
-          return await importUsers(parts, lines, progress);
-        } finally {
-          await authentication.refresh();
-          completion.start();
-        }
-      },
-    },
-    clock: node.clock,
-    random: node.random,
-    nodeName: hostname(),
-    version,
-    startedAt: core.startedAt,
-    get logLevel() {
-      return log.level;
-    },
-    set logLevel(level: string) {
-      log.level = level as RootLog["level"];
-    },
-    counters: core.router.counters,
-    stop: () => stop("asked to by an administrator"),
-    readLines,
-  };
-}
-
-function summaryOf({ settings, certificates, dataDir }: NodeParts, ports: readonly OpenPort[]): string[] {
-  const domains = [...settings.hosts.keys()];
-  const lines = [`Meerkat ${version} serves ${domains.join(", ")}. Its data is in ${dataDir}.`, ""];
-  for (const { kind, address, port } of ports) {
-    const where = `${address.includes(":") ? `[${address}]` : address}:${port}`;
-    const what = {
-      c2s: "XMPP clients (STARTTLS)",
-      "c2s-tls": "XMPP clients (TLS)",
-      http: "HTTP: WebSocket, web chat, health, metrics",
-    }[kind];
-    lines.push(`  ${where.padEnd(22)} ${what}`);
-  }
-  if (certificates.selfSigned) {
-    lines.push(
-      "",
-      "The certificate is self-signed: clients will ask whether to trust it. docs/install.md says how to use your own.",
-    );
-  }
-  const web = ports.find((port) => port.kind === "http");
-  lines.push(
-    "",
-    `Make an account:  ./bin/meerkat ctl account registerUser --domain ${domains[0]} --username alice --password -`,
-  );
-  if (web !== undefined) lines.push(`Then chat:        http://localhost:${web.port}/chat`);
-  lines.push("Stop with Ctrl-C.");
-  return lines;
 }

@@ -1,5 +1,6 @@
 /** Every administration command, in the order of the help. */
 import { accountCommands } from "./account.ts";
+import { clusterCommands } from "./cluster.ts";
 import type { Command } from "./command.ts";
 import { rosterCommands } from "./roster.ts";
 import { serverCommands } from "./server.ts";
@@ -12,6 +13,7 @@ export const adminCommands: readonly Command[] = [
   ...rosterCommands,
   ...stanzaCommands,
   ...serverCommands,
+  ...clusterCommands,
 ];
 
 export function findCommand(category: string, name: string): Command | undefined {

@@ -5,12 +5,13 @@
 
 import type { Host } from "../router/host.ts";
 import type { Router, RouterCounters } from "../router/route.ts";
-import type { Session } from "../session/session.ts";
+import type { Resource } from "../session/resource.ts";
 import type { StreamError } from "../stanza/errors.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
 import type { Clock } from "../util/clock.ts";
 import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Randomness } from "../util/random.ts";
+import type { AdminCluster } from "./cluster.ts";
 
 /** What a command needs of accounts; the server's directory has it. */
 export interface AdminAccounts {
@@ -38,7 +39,7 @@ export interface ImportReport {
 
 /** Ending sessions; the streams' keeper does it. */
 export interface AdminSessions {
-  close(session: Session, error: StreamError, how: "kicked"): Promise<void>;
+  close(resource: Resource, error: StreamError, how: "kicked"): Promise<void>;
 }
 
 /** What a node lets its operator do. */
@@ -53,6 +54,8 @@ export interface AdminContext {
   readonly startedAt: number;
   logLevel: string;
   readonly counters: RouterCounters;
+  /** Undefined on a node that is alone. */
+  readonly cluster?: AdminCluster;
   /** Begins to stop the node; returns at once. */
   stop(): void;
   readLines(filename: string): AsyncIterable<string>;
@@ -133,6 +136,8 @@ export interface Command {
   readonly doc: string;
   readonly example: string;
   readonly arguments: Readonly<Record<string, Argument>>;
+  /** Each node has a part of the answer: lists are joined, numbers added up. */
+  readonly across?: "join" | "add";
   /** Resolves to what is printed: plain data. Throws `AdminError` or `StanzaError` for what cannot be done. */
   run(context: AdminContext, args: Arguments, progress: (done: number) => void): unknown;
 }

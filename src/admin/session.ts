@@ -1,4 +1,5 @@
 /** `session`: who is connected, and ending it. */
+import type { Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -23,11 +24,11 @@ function statusOf(session: Session): string {
   return session.presence === undefined ? "offline" : (session.presence.text("show") ?? "online");
 }
 
-async function kick(context: AdminContext, sessions: readonly Session[], text: string) {
+async function kick(context: AdminContext, resources: readonly Resource[], text: string) {
   const results = [];
-  for (const session of sessions) {
-    await context.keeper.close(session, new StreamError("policy-violation", text), "kicked");
-    results.push({ jid: session.jid.full, kicked: true, message: "Session kicked" });
+  for (const resource of resources) {
+    await context.keeper.close(resource, new StreamError("policy-violation", text), "kicked");
+    results.push({ jid: resource.jid.full, kicked: true, message: "Session kicked" });
   }
   return results;
 }
@@ -44,6 +45,12 @@ function ofUser(context: AdminContext, user: Jid): readonly Session[] {
   return context.router.sessions.of(user.bare);
 }
 
+/** On all nodes. */
+function resourcesOf(context: AdminContext, user: Jid): readonly Resource[] {
+  hostOf(context, user.domain);
+  return context.router.resourcesOf(user);
+}
+
 const domain = argument.optional("domain", "only this host");
 const user = argument.required("jid", "the account");
 
@@ -51,7 +58,8 @@ export const sessionCommands: readonly Command[] = [
   {
     category,
     name: "listSessions",
-    doc: "Lists the sessions of this node.",
+    doc: "Lists the sessions.",
+    across: "join",
     example: "meerkat ctl session listSessions --domain localhost",
     arguments: { domain },
     run: (context, args) =>
@@ -60,7 +68,8 @@ export const sessionCommands: readonly Command[] = [
   {
     category,
     name: "countSessions",
-    doc: "Counts the sessions of this node.",
+    doc: "Counts the sessions.",
+    across: "add",
     example: "meerkat ctl session countSessions",
     arguments: { domain },
     run: (context, args) => {
@@ -73,6 +82,7 @@ export const sessionCommands: readonly Command[] = [
     category,
     name: "listUserSessions",
     doc: "Lists the sessions of an account.",
+    across: "join",
     example: "meerkat ctl session listUserSessions --user alice@localhost",
     arguments: { user },
     run: (context, args) => ofUser(context, args.jid("user")).map((session) => describe(context, session)),
@@ -83,7 +93,7 @@ export const sessionCommands: readonly Command[] = [
     doc: "Counts the sessions of an account.",
     example: "meerkat ctl session countUserResources --user alice@localhost",
     arguments: { user },
-    run: (context, args) => ofUser(context, args.jid("user")).length,
+    run: (context, args) => resourcesOf(context, args.jid("user")).length,
   },
   {
     category,
@@ -92,15 +102,16 @@ export const sessionCommands: readonly Command[] = [
     example: "meerkat ctl session getUserResource --user alice@localhost --number 1",
     arguments: { user, number: argument.required("integer", "which one") },
     run: (context, args) => {
-      const session = ofUser(context, args.jid("user"))[(args.optionalInteger("number") ?? 1) - 1];
-      if (session === undefined) throw new AdminError("wrong_res_number", "The account has no such session");
-      return session.jid.resource;
+      const resource = resourcesOf(context, args.jid("user"))[(args.optionalInteger("number") ?? 1) - 1];
+      if (resource === undefined) throw new AdminError("wrong_res_number", "The account has no such session");
+      return resource.jid.resource;
     },
   },
   {
     category,
     name: "listUsersWithStatus",
     doc: "Lists sessions whose presence shows this status.",
+    across: "join",
     example: "meerkat ctl session listUsersWithStatus --status away",
     arguments: { domain, status: argument.required("text", "available, away, chat, dnd or xa") },
     run: (context, args) => {
@@ -122,9 +133,9 @@ export const sessionCommands: readonly Command[] = [
     example: "meerkat ctl session kickUserSession --user alice@localhost/phone --reason 'maintenance'",
     arguments: { user: argument.required("jid", "the full address"), reason },
     async run(context, args) {
-      const session = context.router.sessions.find(args.jid("user"));
-      if (session === undefined) throw new AdminError("no_session", `There is no session ${args.jid("user").full}`);
-      return (await kick(context, [session], args.optionalText("reason") ?? "Kicked by an administrator"))[0];
+      const resource = context.router.resourceAt(args.jid("user"));
+      if (resource === undefined) throw new AdminError("no_session", `There is no session ${args.jid("user").full}`);
+      return (await kick(context, [resource], args.optionalText("reason") ?? "Kicked by an administrator"))[0];
     },
   },
   {
@@ -136,7 +147,7 @@ export const sessionCommands: readonly Command[] = [
     run: (context, args) =>
       kick(
         context,
-        [...ofUser(context, args.jid("user"))],
+        [...resourcesOf(context, args.jid("user"))],
         args.optionalText("reason") ?? "Kicked by an administrator",
       ),
   },

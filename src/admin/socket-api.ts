@@ -42,10 +42,13 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
   async function perform(): Promise<unknown> {
     const args = readArguments(command!, request.args);
     log.info({ command: `${request.category} ${request.command}` }, "administration");
-    return command!.run(context, args, (done) => {
+    const own = await command!.run(context, args, (done) => {
       steps.push(done);
       wake?.();
     });
+    if (command!.across === undefined || context.cluster === undefined) return own;
+    const { category, command: name, args: given } = request;
+    return combine(command!.across, own, await context.cluster.everywhere(category, name, given));
   }
   while (settled === undefined) {
     await new Promise<void>((resolve) => {
@@ -57,6 +60,18 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
     if (latest !== undefined) yield { progress: latest };
   }
   yield settled;
+}
+
+function combine(across: "join" | "add", own: unknown, others: readonly unknown[]): unknown {
+  if (across === "add") return others.reduce((sum: number, one) => sum + Number(one), own as number);
+  return [own, ...others].flat();
+}
+
+/** A command that another node asks this one for its part of. Throws what the command throws. */
+export async function runPart(context: AdminContext, { category, command, args }: AdminRequest): Promise<unknown> {
+  const found = findCommand(category, command);
+  if (found?.across === undefined) throw new AdminError("unknown_command", `${category} ${command} has no parts`);
+  return found.run(context, readArguments(found, args), () => undefined);
 }
 
 function explain(error: unknown, log: Log): { code: string; message: string } {

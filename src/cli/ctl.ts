@@ -12,6 +12,8 @@ const categoryDocs: Readonly<Record<string, string>> = {
   stanza: "Send messages on behalf of accounts",
   server: "The node itself: status, log level, stopping",
   stat: "Counts of accounts and sessions",
+  cluster: "The nodes of the cluster, what they know of each other, and what is wrong",
+  node: "Taking a node out of the cluster",
 };
 
 /** What a category is about. One that nobody described is described by its commands. */

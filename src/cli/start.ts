@@ -5,6 +5,7 @@ import { socketState } from "./admin-client.ts";
 import { CliFailure, exitCode, startFailureLines } from "./failure.ts";
 import { configFile, dataFolder, pidFile } from "./places.ts";
 import { isListenFailure, portHint } from "./port-hint.ts";
+import { ownSeat } from "./seat.ts";
 import { type StopSignal, StopSignals } from "./stop-signals.ts";
 
 export function startCommand(): Command {
@@ -25,22 +26,42 @@ export function startCommand(): Command {
 }
 
 async function runNode(configuration: string, dataDir: string): Promise<void> {
-  const signals = stopSignals();
-  // The server would notice too, but by the port they share, which says less.
-  if ((await socketState(dataDir)) === "answers") {
-    const hint = "'meerkat stop' stops it, 'meerkat status' asks it; another node needs a folder of its own (--data).";
-    throw new CliFailure(exitCode.failed, `a node is running already with this data folder, ${dataDir}\n${hint}`);
-  }
+  const seat = ownSeat();
+  // Of several processes only the watching one hears the terminal's Ctrl-C; it tells the others.
+  const signals = seat === undefined ? stopSignals() : undefined;
+  if (signals !== undefined) await refuseSecondNode(dataDir);
   // The server is most of the house; loaded here, it costs the other commands nothing.
   const { startServer } = await import("../server.ts");
-  const server = await startServer({ configFile: configuration, dataDir }).catch(async (error: unknown) => {
+  const processes = await import("./processes.ts");
+  if (signals !== undefined) {
+    const ended = watched(() =>
+      processes.watchProcesses({
+        configFile: configuration,
+        signals,
+        ready: (summary) => {
+          leavePid(dataDir);
+          show(summary);
+        },
+      }),
+    );
+    if (ended !== undefined) process.exit(await ended);
+  } else {
+    process.on("SIGINT", () => undefined);
+  }
+  const stopAll = seat === undefined ? undefined : processes.stopAll;
+  const options = { configFile: configuration, dataDir, process: seat, stopAll };
+  const server = await startServer(options).catch(async (error: unknown) => {
     const lines = startFailureLines(error);
     const hint = isListenFailure(error) ? await portHint(error, configuration) : undefined;
     if (hint !== undefined) lines.push(hint);
     throw new CliFailure(exitCode.failed, `the server did not start:\n${indented(lines)}`, { cause: error });
   });
-  leavePid(dataDir);
-  signals.whenAsked((signal) => {
+  if (seat === undefined) leavePid(dataDir);
+  else {
+    processes.reportToWatcher(server, configuration);
+    process.on("SIGTERM", () => void stopOrFail(server, "SIGTERM"));
+  }
+  signals?.whenAsked((signal) => {
     if (process.stderr.isTTY === true && signal !== "SIGHUP") {
       process.stderr.write("\nStopping; press Ctrl-C again to end it at once.\n");
     }
@@ -49,10 +70,31 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
   // Of a closed terminal the signal means to stop, see below; for what runs without one it means to read the files again.
   if (process.stdin.isTTY !== true) process.on("SIGHUP", () => server.reload());
   // Where standard output is not a terminal the log goes there, for programs; they find the same in it.
-  if (process.stdout.isTTY === true) process.stdout.write(`\n${indented(server.summary())}\n\n`);
+  if (seat === undefined) show(server.summary());
   await server.stopped;
   // Whatever a library may still wait for is of no interest any more.
   process.exit(exitCode.done);
+}
+
+/** The server would notice too, but by the port they share, which says less. */
+async function refuseSecondNode(dataDir: string): Promise<void> {
+  if ((await socketState(dataDir)) !== "answers") return;
+  const hint = "'meerkat stop' stops it, 'meerkat status' asks it; another node needs a folder of its own (--data).";
+  throw new CliFailure(exitCode.failed, `a node is running already with this data folder, ${dataDir}\n${hint}`);
+}
+
+/** A configuration that is wrong is told as when the server itself had met it. */
+function watched<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const lines = indented(startFailureLines(error));
+    throw new CliFailure(exitCode.failed, `the server did not start:\n${lines}`, { cause: error });
+  }
+}
+
+function show(summary: readonly string[]): void {
+  if (process.stdout.isTTY === true) process.stdout.write(`\n${indented(summary)}\n\n`);
 }
 
 /** Says which process runs with this data folder, as long as it does; `meerkat stop` waits for its end. */

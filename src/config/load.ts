@@ -133,6 +133,7 @@ export function loadConfig(toml: string, options: LoadOptions): Config {
   const settings: Settings = Object.freeze({
     file,
     logLevel: found.general.loglevel,
+    processes: processes(found, reading),
     language: found.general.language,
     registrationTimeoutMs: found.general.registrationTimeoutMs,
     defaultDomain: defaultDomain(found, domains, reading),
@@ -145,6 +146,18 @@ export function loadConfig(toml: string, options: LoadOptions): Config {
   });
   refuseProblems(reading);
   return { settings, entries: reading.entries, notes: reading.notes };
+}
+
+/** One a core at the most by default, but an operator may know better. */
+const processesMax = 256;
+
+function processes({ general }: RootOptions, reading: Reading): number | "auto" {
+  const found = general.processes;
+  if (found === "auto") return found;
+  if (typeof found === "number" && found >= 1 && found <= processesMax) return found;
+  const text = `found ${JSON.stringify(found)}; allowed: an integer from 1 to ${processesMax}, or "auto"`;
+  problem(reading, ["general", "processes"], text);
+  return 1;
 }
 
 function parseToml(toml: string, file: string): Readonly<Record<string, unknown>> {

@@ -178,6 +178,8 @@ export interface Settings {
   /** The file these come from, as it was named. */
   readonly file: string;
   readonly logLevel: LogLevel;
+  /** Processes of this machine that act as one server. */
+  readonly processes: number | "auto";
   /** The default `xml:lang` of streams. */
   readonly language: string;
   /** Shortest time between two registrations from one address; Infinity: one ever. */

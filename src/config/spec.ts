@@ -465,6 +465,10 @@ const general = option.table(
       allowed: 'a language tag such as "en" or "pt-BR"',
       doc: "Language of texts from the server, the default `xml:lang` of streams.",
     }),
+    processes: option.scalar({
+      default: 1,
+      doc: 'How many processes serve together on this machine, at the same ports: a number, or "auto" for one a core.',
+    }),
     registration_timeout: option.infinityOr(
       option.duration({
         default: 600,

@@ -1,8 +1,20 @@
 /** The Unix socket of the administration: HTTP on a file that only its owner can open. */
 import type { AdminContext } from "../admin/command.ts";
-import { answerAdminRequest, requestBytesMax } from "../admin/socket-api.ts";
+import { type AdminRequest, answerAdminRequest, requestBytesMax, runPart } from "../admin/socket-api.ts";
 import type { Log } from "../observe/log.ts";
 import { serveUnix, type UnixServer } from "../runtime/bun/unix-http.ts";
+import { jsonOf } from "./cluster/frames.ts";
+
+/** Of several processes of one machine the first answers for all. */
+export function adminSocketName(process: number | undefined): string {
+  return process === undefined || process === 1 ? "meerkat.sock" : `meerkat-${process}.sock`;
+}
+
+/** Another node asks for this one's part of an answer. */
+export async function answerPart(context: AdminContext, question: Uint8Array): Promise<Uint8Array> {
+  const result = await runPart(context, jsonOf<AdminRequest>(question));
+  return new TextEncoder().encode(JSON.stringify(result ?? null));
+}
 
 /** Opens the socket; the file of a node that died is replaced. Throws `SocketTaken` when a node lives on that folder. */
 export function openAdminSocket(path: string, context: AdminContext, log: Log): Promise<UnixServer> {

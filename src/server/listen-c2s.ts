@@ -92,7 +92,7 @@ export function listenC2s(node: NodeParts, listener: C2sListener): Listener {
     ...node.sockets,
     address: listener.ipAddress,
     port: listener.port,
-    reusePort: listener.reusePort,
+    reusePort: listener.reusePort || node.sharesPorts,
     certificates: listener.tls === undefined ? undefined : node.certificates.of(listener.tls),
     directTls: mode === "tls" ? "client" : undefined,
     connectionsMax: listener.connectionsMax,

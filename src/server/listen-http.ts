@@ -41,6 +41,7 @@ export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer 
   return serveHttp({
     address: listener.ipAddress,
     port: listener.port,
+    reusePort: node.sharesPorts,
     certificates: listener.tls === undefined ? undefined : node.certificates.of(listener.tls),
     requestBytesMax,
     fetch: (request, info) => app.fetch(request, info),
@@ -75,12 +76,21 @@ function upgrade(
   const url = new URL(request.url);
   for (const [handler, environment] of environments) {
     if (handler.path !== url.pathname || (handler.host !== "_" && !namesDomain(url.hostname, handler.host))) continue;
+    if (node.draining) return new Response("this node is stopping\n", { status: 503 });
     if (!node.gate.accepts(info.remote)) return new Response("too many connections\n", { status: 503 });
     return (socket) => new C2sStream(environment, socket);
   }
   return undefined;
 }
 
-function readiness({ store }: NodeParts): { ready: boolean; reasons: string[] } {
-  return store.ready ? { ready: true, reasons: [] } : { ready: false, reasons: ["the database does not answer"] };
+function readiness({ store, draining, cluster }: NodeParts): { ready: boolean; reasons: string[] } {
+  const reasons: string[] = [];
+  if (!store.ready) reasons.push("the database does not answer");
+  if (draining) reasons.push("the node is stopping");
+  if (cluster !== undefined) {
+    if (!cluster.node.replicator.ready) reasons.push("the tables of other nodes are not here yet");
+    if (cluster.discovery.standing.is === "lost")
+      reasons.push("another process has taken the registration of this node");
+  }
+  return { ready: reasons.length === 0, reasons };
 }

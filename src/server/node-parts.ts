@@ -9,12 +9,19 @@ import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import type { Authentication } from "./authentication.ts";
 import type { NodeCertificates } from "./certificates.ts";
+import type { OpenCluster } from "./cluster/open-cluster.ts";
 import type { Core } from "./core.ts";
 import type { StrangerGate } from "./listen-c2s.ts";
 
 export interface NodeParts {
   readonly settings: Settings;
   readonly dataDir: string;
+  /** Other processes of this machine listen at the same ports. */
+  readonly sharesPorts: boolean;
+  /** Undefined when this node is alone. */
+  readonly cluster: OpenCluster | undefined;
+  /** The node is on its way out: it takes nobody in any more. */
+  draining: boolean;
   readonly core: Core;
   readonly authentication: Authentication;
   readonly certificates: NodeCertificates;

@@ -9,3 +9,8 @@ import { WriteBatch } from "../../socket/write-batch.ts";
 export function turnBatch(failed: (error: unknown) => void): WriteBatch {
   return new WriteBatch(queueMicrotask, failed);
 }
+
+/** Calls `run` after the input of all connections that were ready: what nodes send each other in one turn leaves together. */
+export function atTurnEnd(run: () => void): void {
+  setImmediate(run);
+}

@@ -100,6 +100,11 @@ export class ClusterNode implements ModuleCluster {
     return this.#placements.placement(name);
   }
 
+  /** The channel of questions between nodes. */
+  get callsChannel(): number {
+    return Channel.calls;
+  }
+
   get mover(): SessionMover {
     return this.#mover!;
   }
@@ -165,7 +170,7 @@ export class ClusterNode implements ModuleCluster {
       case Call.take:
         return this.#mover!.taken(bytes);
       case Call.admin:
-        return this.answerAdmin(bytes.subarray(1));
+        return this.answerAdmin(bytes);
       default:
         this.#refuse(from, new WireError(`a call of kind ${bytes[0]}`));
         throw new WireError("unknown call");

@@ -1,0 +1,106 @@
+/** `cluster` and `node`: the nodes that act as one server, what they know of each other, and taking one out. */
+import { type AdminContext, AdminError, argument, type Command } from "./command.ts";
+
+/** What an operator sees of a node; times in seconds. */
+export interface ClusterNodeView {
+  readonly name: string;
+  readonly number: number;
+  readonly incarnation: number;
+  readonly version: string;
+  readonly address: string;
+  /** `self`; `up`; `down`: registered, but nothing is heard of it; `draining`: self, on its way out. */
+  readonly state: "self" | "up" | "down" | "draining";
+  readonly sessions: number;
+  readonly uptime: number | null;
+  /** Since it last told the registry that it lives. */
+  readonly heartbeatAge: number | null;
+}
+
+/** One table as this node has it of one owner. */
+export interface ClusterTableView {
+  readonly table: string;
+  readonly owner: string;
+  readonly state: string;
+  readonly records: number;
+  readonly bytes: number;
+  /** Changes that are not here yet, as far as is known. */
+  readonly lag: number;
+  readonly gapsRepaired: number;
+  readonly snapshots: number;
+}
+
+/** The cluster, as the administration asks for it. */
+export interface AdminCluster {
+  nodes(): Promise<readonly ClusterNodeView[]>;
+  tables(): readonly ClusterTableView[];
+  /** What is wrong, in plain words; empty when nothing is. */
+  problems(): readonly string[];
+  /** Moves all sessions away and stops this node; resolves to how many were moved. */
+  drain(): Promise<{ moved: number; closed: number }>;
+  forget(name: string): Promise<"forgotten" | "unknown" | "alive">;
+  /** Runs a command on all other nodes that are up; those that fail are left out, and logged. */
+  everywhere(category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<readonly unknown[]>;
+}
+
+function clusterOf(context: AdminContext): AdminCluster {
+  if (context.cluster === undefined) {
+    throw new AdminError("no_cluster", "This node is alone; [cluster] in the configuration makes it one of several");
+  }
+  return context.cluster;
+}
+
+export const clusterCommands: readonly Command[] = [
+  {
+    category: "cluster",
+    name: "nodes",
+    doc: "The nodes of the cluster, as this one sees them.",
+    example: "meerkat ctl cluster nodes",
+    arguments: {},
+    run: (context) => clusterOf(context).nodes(),
+  },
+  {
+    category: "cluster",
+    name: "tables",
+    doc: "What this node knows of the sessions and rooms of each node, and whether it is up to date.",
+    example: "meerkat ctl cluster tables",
+    arguments: {},
+    run: (context) => clusterOf(context).tables(),
+  },
+  {
+    category: "cluster",
+    name: "problems",
+    doc: "What is wrong with the cluster, in plain words.",
+    example: "meerkat ctl cluster problems",
+    arguments: {},
+    run: (context) => {
+      const problems = clusterOf(context).problems();
+      return problems.length === 0 ? ["Nothing: all known nodes are up and their tables are in sync."] : problems;
+    },
+  },
+  {
+    category: "node",
+    name: "drain",
+    doc: "Moves the sessions of this node to others, then stops it.",
+    example: "meerkat ctl node drain",
+    arguments: {},
+    run: (context) => clusterOf(context).drain(),
+  },
+  {
+    category: "node",
+    name: "forget",
+    doc: "Removes a dead node from the registry, so that its number is free again.",
+    example: "meerkat ctl node forget --name node-3",
+    arguments: { name: argument.required("text", "the name of the node") },
+    async run(context, args) {
+      const name = args.text("name");
+      switch (await clusterOf(context).forget(name)) {
+        case "forgotten":
+          return `Node ${name} is forgotten`;
+        case "unknown":
+          throw new AdminError("unknown_node", `There is no node ${name} in the registry`);
+        case "alive":
+          throw new AdminError("node_alive", `Node ${name} is alive; drain it, or stop it`);
+      }
+    },
+  },
+];

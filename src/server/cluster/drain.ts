@@ -1,0 +1,66 @@
+/** Taking a node out without its users noticing: its sessions move to others before it stops (DESIGN section 5, hand-over). */
+import type { Log } from "../../observe/log.ts";
+import type { Session } from "../../session/session.ts";
+import { StreamError } from "../../stanza/errors.ts";
+import { managementOf } from "../../stream/session-keeper.ts";
+import type { Clock } from "../../util/clock.ts";
+import type { Core } from "../core.ts";
+import type { ClusterNode } from "./cluster-node.ts";
+
+/** Sessions that move together: all nodes keep what is for them meanwhile, so few at a time make the silence short. */
+const batchSessions = 100;
+/** Several batches are on their way to different nodes at once. */
+const batchesAtOnce = 4;
+
+export interface DrainParts {
+  readonly core: Core;
+  readonly cluster: ClusterNode;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Nodes that stop too: nothing moves there. */
+  readonly avoid: (node: string) => boolean;
+  /** After so many milliseconds what has not moved is closed. */
+  readonly withinMs: number;
+}
+
+export interface DrainReport {
+  readonly moved: number;
+  /** Sessions that were closed instead, since their clients cannot resume them or no node would take them. */
+  readonly closed: number;
+}
+
+/** Ends when no session is left here. Connections that have not logged in are not its matter. Never rejects. */
+export async function drain(parts: DrainParts): Promise<DrainReport> {
+  const { core, cluster, clock, log } = parts;
+  const { router, keeper } = core;
+  const started = clock.monotonic();
+  const total = router.sessions.size;
+  let moved = 0;
+  const tried = new Set<Session>();
+  const next = (): Session[] => {
+    const batch: Session[] = [];
+    for (const session of router.sessions.all()) {
+      if (tried.has(session) || managementOf(session)?.resumeId === undefined) continue;
+      tried.add(session);
+      if (batch.push(session) === batchSessions) break;
+    }
+    return batch;
+  };
+  const worker = async (offset: number): Promise<void> => {
+    for (let round = offset; ; round++) {
+      if (clock.monotonic() - started > parts.withinMs) return;
+      const targets = [...cluster.fabric.peers.values()].filter((peer) => !parts.avoid(peer.name));
+      const batch = next();
+      if (batch.length === 0 || targets.length === 0) return;
+      moved += await cluster.mover.give(batch, targets[round % targets.length]!.number);
+    }
+  };
+  await Promise.all(Array.from({ length: batchesAtOnce }, (_, at) => worker(at)));
+  let closed = 0;
+  for (const session of [...router.sessions.all()]) {
+    closed++;
+    await keeper.close(session, new StreamError("system-shutdown"), "shutdown");
+  }
+  log.info({ total, moved, closed, ms: Math.round(clock.monotonic() - started) }, "drained");
+  return { moved, closed };
+}
