@@ -5,6 +5,7 @@
 import { availableParallelism, platform } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { archivePages } from "./archive-pages.ts";
 import { microNames, runMicro } from "./micro.ts";
 import { resultOf, writeResult } from "./report/result.ts";
 import { tableOf } from "./report/table.ts";
@@ -108,6 +109,14 @@ for (const scenario of scenarios) {
     .option("--out <folder>", "where the JSON goes", defaultOut)
     .action((options: Options) => measure(scenario, options));
 }
+
+program
+  .command("archive-pages")
+  .summary("how long pages of an archive of ten million messages take in PostgreSQL; makes it first, for minutes")
+  .option("--rows <n>", "how many messages", positive, 10_000_000)
+  .option("--keep", "leave the database there", false)
+  .option("--reuse", "take the database that an earlier run has left", false)
+  .action(archivePages);
 
 program
   .command("micro [name] [options...]")

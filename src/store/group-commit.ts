@@ -262,33 +262,50 @@ export function planWrites(writes: readonly Write[]): (InsertStep | RunWrite)[] 
       continue;
     }
     const { table, row, onConflict = "fail" } = write;
-    const shape = shapeOf(row, onConflict);
     // PostgreSQL refuses to update the same row twice in one statement.
     const key = typeof onConflict === "object" ? keyOf(row, onConflict.key) : undefined;
     const last = open.get(table);
-    if (last !== undefined && last.shape === shape && (key === undefined || !last.keys.has(key))) {
+    if (
+      last !== undefined &&
+      sameConflict(last.step.onConflict, onConflict) &&
+      sameColumns(last.step.rows[0] as Row, row) &&
+      (key === undefined || !last.keys.has(key))
+    ) {
       last.step.rows.push(row);
       if (key !== undefined) last.keys.add(key);
       continue;
     }
     const step: InsertStep = { table, rows: [row], onConflict };
     steps.push(step);
-    open.set(table, { step, shape, keys: new Set(key === undefined ? [] : [key]) });
+    open.set(table, { step, keys: new Set(key === undefined ? [] : [key]) });
   }
   return steps;
 }
 
 interface OpenStep {
   step: InsertStep;
-  shape: string;
   keys: Set<string>;
 }
 
-function shapeOf(row: Row, onConflict: OnConflict): string {
-  const columns = Object.keys(row).sort().join(",");
-  if (typeof onConflict === "string") return `${onConflict} ${columns}`;
-  const update = onConflict.update === "all" ? "all" : onConflict.update.join(",");
-  return `${onConflict.key.join(",")} ${update} ${columns}`;
+function sameColumns(first: Row, second: Row): boolean {
+  let more = 0;
+  for (const column in first) {
+    if (!(column in second)) return false;
+    more++;
+  }
+  for (const _ in second) more--;
+  return more === 0;
+}
+
+function sameConflict(first: OnConflict, second: OnConflict): boolean {
+  if (first === second) return true;
+  if (typeof first === "string" || typeof second === "string") return false;
+  return sameNames(first.key, second.key) && sameNames(first.update, second.update);
+}
+
+function sameNames(first: "all" | readonly string[], second: "all" | readonly string[]): boolean {
+  if (typeof first === "string" || typeof second === "string") return first === second;
+  return first.length === second.length && first.every((name, place) => name === second[place]);
 }
 
 function keyOf(row: Row, columns: readonly string[]): string {

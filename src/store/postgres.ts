@@ -4,6 +4,7 @@ import pg from "pg";
 import type { Clock } from "../util/clock.ts";
 import { type BoundValue, exactInteger } from "./bind.ts";
 import { StoreUnavailable } from "./errors.ts";
+import { plannedAnewMark } from "./planned-anew.ts";
 import type { ServerSettings } from "./settings.ts";
 import { bounded, tlsOptions, type Wire, type WireProtocol, type WireResult } from "./wire.ts";
 
@@ -120,6 +121,7 @@ class PostgresWire implements Wire {
   #nameOf(sql: string): string | undefined {
     const known = this.#names.get(sql);
     if (known !== undefined) return known;
+    if (sql.endsWith(plannedAnewMark)) return undefined;
     if (sql.length > namedSqlCharsMax || this.#names.size >= namedStatementsMax) return undefined;
     const name = `meerkat_${this.#names.size}`;
     this.#names.set(sql, name);

@@ -131,6 +131,7 @@ function insertQuery(
   onConflict: OnConflict,
 ): CompiledQuery {
   const columns = Object.keys(rows[from] as Row);
+  if (dialect === "postgres" && to - from > 1) return insertJsonQuery(table, columns, rows, from, to, onConflict);
   const parameters: SqlValue[] = [];
   let sql = `insert into ${quote(dialect, table)} (${columns.map((name) => quote(dialect, name)).join(", ")}) values `;
   for (let index = from; index < to; index++) {
@@ -148,6 +149,64 @@ function insertQuery(
   }
   sql += conflictSql(dialect, columns, onConflict);
   return { sql, parameters, query: InsertQueryNode.create(TableNode.create(table)), queryId: createQueryId() };
+}
+
+/**
+ * Many rows as one parameter. For PostgreSQL: a statement with thousands of parameters is parsed and planned anew each time,
+ * this one is short and prepared once; and one text costs us half of what so many parameters do.
+ */
+function insertJsonQuery(
+  table: string,
+  columns: readonly string[],
+  rows: readonly Row[],
+  from: number,
+  to: number,
+  onConflict: OnConflict,
+): CompiledQuery {
+  const names = columns.map((name) => quote("postgres", name)).join(", ");
+  const into = quote("postgres", table);
+  const sql = `insert into ${into} (${names}) select ${names} from json_populate_recordset(null::${into}, $1::json)${conflictSql("postgres", columns, onConflict)}`;
+  let text = "[";
+  for (let index = from; index < to; index++) {
+    const row = rows[index] as Row;
+    text += index === from ? rowJson(table, columns, row) : `,${rowJson(table, columns, row)}`;
+  }
+  const parameters = [`${text}]`];
+  return { sql, parameters, query: InsertQueryNode.create(TableNode.create(table)), queryId: createQueryId() };
+}
+
+/** A row as PostgreSQL's input functions take it. */
+function rowJson(table: string, columns: readonly string[], row: Row): string {
+  let found = 0;
+  let plain = true;
+  for (const column in row) {
+    found++;
+    const value = row[column];
+    if (typeof value !== "string" && value !== null) plain &&= typeof value === "number" && Number.isFinite(value);
+  }
+  if (found !== columns.length || !columns.every((column) => column in row)) throw differentColumns(table, columns);
+  if (plain) return JSON.stringify(row);
+  const values: Record<string, string | number | null> = {};
+  for (const column of columns) values[column] = jsonValue(row[column]);
+  return JSON.stringify(values);
+}
+
+function jsonValue(value: SqlValue): string | number | null {
+  switch (typeof value) {
+    case "boolean":
+      return value ? 1 : 0;
+    case "bigint":
+      return value.toString();
+    case "number":
+      if (!Number.isFinite(value)) throw new TypeError(`a column holds no ${value}`);
+      return value;
+    case "object":
+      return value === null
+        ? null
+        : `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("hex")}`;
+    default:
+      return value ?? null;
+  }
 }
 
 function differentColumns(table: string, columns: readonly string[]): TypeError {

@@ -13,6 +13,8 @@ import type { ArchiveFilter, ArchiveRow, ArchiveStore } from "./archive-store.ts
 
 /** Longer lists are not counted: XEP-0059 allows it where counting is dear. Also the last place that `<index/>` may name. */
 const countedMax = 10_000;
+/** Where each row has to be looked at, and not the index alone. */
+const countedSlowlyMax = 1_000;
 /** `<max>0</max>` asks for nothing but the count, so there it may take longer. */
 const countedAloneMax = 1_000_000;
 
@@ -108,7 +110,8 @@ export class ArchiveReader {
     if (whole && complete) return { index: 0, count: page.length };
     if (query.simple || this.#limits.enforceSimpleQueries) return {};
     const alone = wanted.max === 0;
-    const most = alone ? countedAloneMax : countedMax;
+    const slow = (filter.peer ?? filter.nick ?? filter.sender ?? filter.words) !== undefined;
+    const most = alone ? countedAloneMax : slow ? countedSlowlyMax : countedMax;
     const { total, earlier } = await this.#store.count(filter, most + 1, page[0]?.id);
     if (total > most) return alone ? { count: most } : whole && wanted.before === undefined ? { index: 0 } : {};
     return page.length === 0 ? { count: total } : { index: earlier, count: total };

@@ -2,6 +2,7 @@
 import { type SelectQueryBuilder, type SqlBool, sql, type Transaction } from "kysely";
 import type { GroupCommit } from "../../store/group-commit.ts";
 import { pages } from "../../store/keyset.ts";
+import { plannedAnew } from "../../store/planned-anew.ts";
 import { insertRows } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import {
@@ -86,13 +87,13 @@ export class ArchiveStore {
       table: "archive_messages",
       row: {
         owner: row.owner,
-        id: row.id,
+        id: row.id.toString(),
         peer: row.peer,
         resource: row.resource,
         conversation: row.conversation,
         reference: row.reference,
-        outgoing: row.outgoing,
-        groupchat: row.groupchat,
+        outgoing: row.outgoing ? 1 : 0,
+        groupchat: row.groupchat ? 1 : 0,
         stanza: row.stanza,
         words: row.words === undefined ? null : this.#wordText(row.owner, row.words),
       },
@@ -120,7 +121,7 @@ export class ArchiveStore {
     let query = this.#matching(filter).select(["id", "peer", "stanza"]);
     // The same order, since that column is the same in all rows; said so that PostgreSQL takes it from the index.
     if (this.#store.dialect === "postgres") query = query.orderBy(stretchColumn(filter), order);
-    return query.orderBy("id", order).limit(limit);
+    return query.orderBy("id", order).limit(limit).modifyEnd(plannedAnew);
   }
 
   /** How many match, and how many of them are older than `first`; counting ends at `most`. */
@@ -132,11 +133,12 @@ export class ArchiveStore {
   /** The statement of `count`; a test looks at its plan. */
   countQuery(filter: ArchiveFilter, most: number, first = 0n) {
     return this.#db
-      .selectFrom(this.#matching(filter).select("id").limit(most).as("counted"))
+      .selectFrom(this.#matching(filter, false).select("id").limit(most).as("counted"))
       .select((on) => [
         on.fn.countAll<number>().as("total"),
         sql<number | null>`sum(case when ${sql.ref("id")} < ${first} then 1 else 0 end)`.as("earlier"),
-      ]);
+      ])
+      .modifyEnd(plannedAnew);
   }
 
   /** The ids among these that the archive has. */
@@ -163,20 +165,20 @@ export class ArchiveStore {
     return row === undefined ? undefined : BigInt(row.id);
   }
 
-  #matching(filter: ArchiveFilter): Messages {
+  #matching(filter: ArchiveFilter, inOrder = true): Messages {
     const { owner, peer, nick, sender, ids, words } = filter;
     let query = this.#db.selectFrom("archive_messages") as Messages;
     if (peer !== undefined) {
-      query = this.#stretch(query, "conversation", conversationOf(owner, peer.bare), filter);
+      query = this.#stretch(query, "conversation", conversationOf(owner, peer.bare), filter, inOrder);
       query = query.where(this.#isSo(sql`owner = ${owner} and peer = ${peer.bare}`));
       if (peer.resource !== undefined) query = query.where("resource", "=", peer.resource);
     } else if (nick !== undefined) {
-      query = this.#stretch(query, "conversation", conversationOf(owner, `/${nick}`), filter);
+      query = this.#stretch(query, "conversation", conversationOf(owner, `/${nick}`), filter, inOrder);
       query = query.where(this.#isSo(sql`owner = ${owner} and resource = ${nick}`));
     } else if (sender !== undefined) {
-      query = this.#stretch(query, "reference", referenceToSender(sender), filter);
+      query = this.#stretch(query, "reference", referenceToSender(sender), filter, inOrder);
       query = query.where(this.#isSo(sql`owner = ${owner} and ${sentBy(sender)}`));
-    } else query = this.#stretch(query, "owner", owner, filter);
+    } else query = this.#stretch(query, "owner", owner, filter, inOrder);
     if (ids !== undefined) query = query.where("owner", "=", owner).where("id", "in", ids);
     if (filter.groupchat === false) query = query.where("groupchat", "=", 0);
     if (words !== undefined) query = query.where(this.#contains(owner, words));
@@ -186,16 +188,17 @@ export class ArchiveStore {
   /**
    * The rows of one value in a column whose index goes on with the id, from one id to another. PostgreSQL guesses how many
    * they are, and where it guesses few (an archive or a conversation much longer than others) it would read and sort all of
-   * them for one page. Written as a comparison of rows it walks the index.
+   * them for one page. Written as a comparison of rows it walks the index. Counting needs no order.
    */
   #stretch(
     query: Messages,
     column: "owner" | "conversation" | "reference",
     value: string | number,
     filter: ArchiveFilter,
+    inOrder: boolean,
   ) {
     const { from, to } = filter;
-    if (this.#store.dialect === "postgres") {
+    if (this.#store.dialect === "postgres" && inOrder) {
       const name = sql.ref(column);
       return query
         .where(sql<SqlBool>`(${name}, id) >= (${value}, ${from ?? -1n})`)

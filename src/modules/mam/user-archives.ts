@@ -99,8 +99,16 @@ export class UserArchives implements ArchiveService {
     }
     if (!archiveVerdict(stanza, this.#policy).store) return undefined;
     const wanted = this.#preferences === undefined || this.#preferences.wants(session.account, stanza.to);
-    if (wanted instanceof Promise) return wanted.then((yes) => (yes ? this.#addSent(stanza, session) : undefined));
-    return wanted ? this.#addSent(stanza, session) : undefined;
+    if (wanted instanceof Promise) return wanted.then((yes) => (yes ? this.#takeSent(stanza, session) : undefined));
+    return wanted ? this.#takeSent(stanza, session) : undefined;
+  }
+
+  /** Where the database is slower than those who write, they wait for it: what they send is not read until there is room. */
+  #takeSent(stanza: Stanza, session: Session): MaybePromise<Outcome> {
+    const { writes } = this.#house;
+    return writes.full
+      ? writes.whenDrained().then(() => this.#addSent(stanza, session))
+      : this.#addSent(stanza, session);
   }
 
   #addSent(stanza: Stanza, session: Session): Outcome {
@@ -123,7 +131,7 @@ export class UserArchives implements ArchiveService {
     const exists = this.#exists(account);
     if (exists === false) return leave;
     const wanted = this.#preferences === undefined || this.#preferences.wants(account, stanza.from);
-    if (exists === true && wanted === true) return this.#addReceived(honest, account);
+    if (exists === true && wanted === true && !this.#house.writes.full) return this.#addReceived(honest, account);
     return this.#addReceivedIf(exists, wanted, honest, account, leave);
   }
 
@@ -135,6 +143,7 @@ export class UserArchives implements ArchiveService {
     leave: Outcome,
   ): Promise<Outcome> {
     const [isThere, isWanted] = await Promise.all([exists, wanted]);
+    if (this.#house.writes.full) await this.#house.writes.whenDrained();
     return isThere && isWanted ? this.#addReceived(honest, account) : leave;
   }
 
