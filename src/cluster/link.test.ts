@@ -1,18 +1,18 @@
 /** The link over a network that loses, doubles and reorders: every frame once, in order, acknowledged when dealt with. */
 import { describe, expect, test } from "bun:test";
-import { LossyNetwork } from "../../test/support/lossy-network.ts";
 import { silentLog } from "../observe/log.ts";
 import { SimClock } from "../runtime/sim/clock.ts";
+import { SimNetwork } from "../runtime/sim/network.ts";
 import { SimRandom } from "../runtime/sim/random.ts";
 import { ClusterFabric } from "./fabric/engine.ts";
 import { Link, LinkFull, type LinkOptions, PeerLost } from "./link.ts";
 
 type Handler = (text: string) => void | Promise<void>;
 
-function node(network: LossyNetwork, number: number, options: Partial<LinkOptions> = {}) {
+function node(network: SimNetwork, number: number, options: Partial<LinkOptions> = {}) {
   const { clock } = network;
   const atTurnEnd = (run: () => void) => void clock.after(0, run);
-  const transport = network.transport(number);
+  const transport = network.machine(number);
   const self = { cluster: "c", name: `n${number}`, number, incarnation: 1, version: "1", address: "" };
   const fabric = new ClusterFabric({ self, transport, clock, log: silentLog, atTurnEnd });
   const link = new Link({ channel: fabric.channel(1), log: silentLog, atTurnEnd, ...options });
@@ -31,7 +31,7 @@ function node(network: LossyNetwork, number: number, options: Partial<LinkOption
 async function pair(seed = 1, options: Partial<LinkOptions> = {}) {
   const clock = new SimClock();
   const random = new SimRandom(seed);
-  const network = new LossyNetwork(clock, random);
+  const network = new SimNetwork(clock, random);
   const a = node(network, 1, options);
   const b = node(network, 2, options);
   await a.fabric.start();
@@ -82,7 +82,7 @@ describe("a link", () => {
     for (let seed = 1; seed <= 60; seed++) {
       const { clock, random, network, a, b } = await pair(seed);
       const loss = random.next() * 0.3;
-      Object.assign(network.weather, { loss, doubling: 0.1, reordering: 0.05, delayMsMax: 20 });
+      Object.assign(network.weather, { loss, doubling: 0.1, overtaking: 0.05, delayMsMax: 20 });
       b.handle = (text) =>
         text.endsWith("7") ? new Promise<void>((resolve) => void clock.after(random.next() * 50, resolve)) : undefined;
       const sent: [string[], string[]] = [[], []];

@@ -1,12 +1,13 @@
 /** The fabric's own logic, over a network that is driven by hand. */
 import { describe, expect, test } from "bun:test";
-import { LossyNetwork } from "../../../test/support/lossy-network.ts";
 import { silentLog } from "../../observe/log.ts";
 import { SimClock } from "../../runtime/sim/clock.ts";
+import { SimNetwork } from "../../runtime/sim/network.ts";
 import { SimRandom } from "../../runtime/sim/random.ts";
 import { ClusterFabric, type FabricOptions } from "./engine.ts";
 import { writeHello } from "./envelope.ts";
 import { type FabricEvents, type NodeIdentity, RequestFailed } from "./fabric.ts";
+import type { TransportEvents } from "./transport.ts";
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 const bytesOf = (value: string): Uint8Array => new Uint8Array(Buffer.from(value));
@@ -16,10 +17,16 @@ function identity(number: number, incarnation = 1, name = `node-${number}`): Nod
 }
 
 /** A node whose story is told in `heard`. */
-function node(network: LossyNetwork, self: NodeIdentity, options: Partial<FabricOptions> = {}) {
+function node(network: SimNetwork, self: NodeIdentity, options: Partial<FabricOptions> = {}) {
   const heard: string[] = [];
-  const transport = network.transport(self.number);
-  const { clock } = network;
+  const transport = network.machine(self.number);
+  const { clock } = transport;
+  let below: TransportEvents | undefined;
+  const start = transport.start.bind(transport);
+  transport.start = (events) => {
+    below = events;
+    return start(events);
+  };
   const events: FabricEvents = {
     message: (from, bytes) => void heard.push(`${from.number}: ${text(bytes)}`),
     request: (from, bytes) => {
@@ -41,12 +48,12 @@ function node(network: LossyNetwork, self: NodeIdentity, options: Partial<Fabric
     ...options,
   });
   const take = (): string[] => heard.splice(0);
-  return { fabric, transport, heard, take, events, start: () => fabric.start(events) };
+  return { fabric, transport, heard, take, events, below: () => below!, start: () => fabric.start(events) };
 }
 
 async function pair(options: Partial<FabricOptions> = {}) {
   const clock = new SimClock();
-  const network = new LossyNetwork(clock, new SimRandom(1));
+  const network = new SimNetwork(clock, new SimRandom(1));
   const a = node(network, identity(1), options);
   const b = node(network, identity(2), options);
   await a.start();
@@ -84,7 +91,7 @@ describe("coming and going", () => {
     const { clock, a, b } = await pair();
     a.take();
     b.transport.kill();
-    a.transport.events!.lost(2);
+    a.below().lost(2);
     expect(a.take()).toEqual(["2 silent"]);
     clock.advance(100);
     expect(a.fabric.peers.size).toBe(0);
@@ -99,7 +106,7 @@ describe("coming and going", () => {
     clock.advance(100);
     expect(a.take()).toEqual(["2 replaced", "2 up"]);
     const refused = a.fabric.counters.refused;
-    network.carry(b.transport, a.transport, helloOf(identity(2, 1)));
+    a.below().received(helloOf(identity(2, 1)));
     clock.advance(100);
     expect(a.take()).toEqual([]);
     expect(a.fabric.counters.refused).toBe(refused + 1);
@@ -121,19 +128,19 @@ describe("coming and going", () => {
     await c.start();
     clock.advance(100);
     a.take();
+    b.take();
     // The same number, a later start, while the first still lives.
-    network.ports.set(20, b.transport);
-    const later = node(network, identity(2, 2));
-    await later.start();
-    network.carry(later.transport, b.transport, helloOf(identity(2, 2)));
-    network.ports.set(2, b.transport);
-    clock.advance(100);
+    for (const other of [a, b]) other.below().received(helloOf(identity(2, 2)));
     expect(b.fabric.replaced).toBe(true);
     expect(b.fabric.peers.size).toBe(0);
+    expect(b.take()).toEqual(["1 silent", "3 silent"]);
+    const { envelopesOut } = b.fabric.counters;
     b.fabric.send(1, bytesOf("still here"));
-    network.ports.set(2, later.transport);
+    const taken = b.fabric.request(1, bytesOf("me too"), 1000);
     clock.advance(2000);
-    expect(a.take()).toEqual(["2 replaced", "2 up"]);
+    expect(a.take()).toEqual(["2 replaced"]);
+    expect(b.fabric.counters.envelopesOut).toBe(envelopesOut);
+    await expect(taken).rejects.toThrow(RequestFailed);
   });
 });
 
@@ -197,7 +204,7 @@ describe("messages", () => {
   test("what comes twice or late is given once, never out of order", async () => {
     const { clock, network, a, b } = await pair();
     b.take();
-    Object.assign(network.weather, { doubling: 0.5, reordering: 0.5, delayMsMax: 20 });
+    Object.assign(network.weather, { doubling: 0.5, overtaking: 0.5, delayMsMax: 20 });
     for (let index = 0; index < 500; index++) {
       clock.after(index, () => a.fabric.send(2, bytesOf(String(index))));
     }
@@ -219,12 +226,13 @@ describe("messages", () => {
   test("a peer that takes nothing has a bounded queue; what is dropped is a gap, counted", async () => {
     const { clock, a, b } = await pair({ queueBytesMax: 10_000 });
     b.take();
-    a.transport.stuckBytes = 9_000;
+    let stuckBytes = 9_000;
+    a.transport.queuedBytes = () => stuckBytes;
     for (let index = 0; index < 2; index++) a.fabric.send(2, new Uint8Array(400).fill(65 + index));
-    a.transport.stuckBytes = 10_000;
+    stuckBytes = 10_000;
     for (let index = 0; index < 3; index++) a.fabric.send(2, new Uint8Array(400).fill(67 + index));
     expect(a.fabric.queuedBytes(2)).toBe(10_000);
-    a.transport.stuckBytes = 0;
+    stuckBytes = 0;
     clock.advance(1);
     a.fabric.send(2, bytesOf("after"));
     clock.advance(5);
@@ -300,7 +308,7 @@ describe("sessions", () => {
 
   test("a message that comes before the hello which brings its sender up is not lost", async () => {
     const clock = new SimClock();
-    const network = new LossyNetwork(clock, new SimRandom(1));
+    const network = new SimNetwork(clock, new SimRandom(1));
     const a = node(network, identity(1));
     const b = node(network, identity(2));
     a.events.peerUp = () => a.fabric.send(2, bytesOf("at once"));
@@ -314,10 +322,10 @@ describe("sessions", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const clock = new SimClock();
       const random = new SimRandom(seed);
-      const network = new LossyNetwork(clock, random);
+      const network = new SimNetwork(clock, random);
       const a = node(network, identity(1), { heartbeatMs: 100, expiryMs: 300 });
       const b = node(network, identity(2), { heartbeatMs: 100, expiryMs: 300 });
-      Object.assign(network.weather, { loss: 0.9, doubling: 0.1, reordering: 0.1, delayMsMax: 50 });
+      Object.assign(network.weather, { loss: 0.9, doubling: 0.1, overtaking: 0.1, delayMsMax: 50 });
       await a.start();
       await b.start();
       for (let step = 0; step < 200; step++) {
@@ -325,7 +333,7 @@ describe("sessions", () => {
         b.fabric.send(1, bytesOf("y"));
         clock.advance(random.next() * 100);
       }
-      Object.assign(network.weather, { loss: 0, doubling: 0, reordering: 0 });
+      Object.assign(network.weather, { loss: 0, doubling: 0, overtaking: 0 });
       clock.advance(2000);
       const sessions = (heard: string[]) => heard.filter((line) => /up|returned|silent/.test(line)).length;
       expect(`seed ${seed}: ${a.fabric.peers.size} ${b.fabric.peers.size}`).toBe(`seed ${seed}: 1 1`);
@@ -341,34 +349,38 @@ describe("sessions", () => {
 });
 
 describe("a process that slept", () => {
-  test("expires nobody when it wakes, however long it slept", async () => {
+  async function sleeperAnd(options: Partial<FabricOptions>) {
     const clock = new SimClock();
-    const network = new LossyNetwork(clock, new SimRandom(1));
-    // Ticks come only when this process runs: a timer that is due many times during a pause fires once.
-    let tick: (() => void) | undefined;
-    const own = {
-      now: () => clock.now(),
-      monotonic: () => clock.monotonic(),
-      after: (ms: number, run: () => void) => clock.after(ms, run),
-      every: (_ms: number, run: () => void) => {
-        tick = run;
-        return { cancel: () => {} };
-      },
-    };
-    const sleeper = node(network, identity(1), { clock: own });
-    const other = node(network, identity(2));
+    const network = new SimNetwork(clock, new SimRandom(1));
+    const sleeper = node(network, identity(1));
+    const other = node(network, identity(2), options);
     await sleeper.start();
     await other.start();
     clock.advance(100);
     sleeper.take();
     other.take();
-    const { events } = sleeper.transport;
-    sleeper.transport.events = undefined; // the paused process reads nothing
+    return { clock, network, sleeper, other };
+  }
+
+  test("expires nobody when it wakes, however long it slept and though nothing was heard", async () => {
+    const { clock, network, sleeper, other } = await sleeperAnd({ expiryMs: 600_000 });
+    sleeper.transport.freeze();
+    network.cut(2, 1); // what was said to it is lost
+    clock.advance(60_000);
+    sleeper.transport.thaw();
+    clock.advance(3000);
+    expect([sleeper.take(), other.take()]).toEqual([[], []]);
+    network.mend();
+    clock.advance(3000);
+    expect([sleeper.take(), other.take()]).toEqual([[], []]);
+  });
+
+  test("and was given up meanwhile learns of it as the other side saw it", async () => {
+    const { clock, sleeper, other } = await sleeperAnd({});
+    sleeper.transport.freeze();
     clock.advance(60_000);
     expect(other.take()).toEqual(["1 silent"]);
-    sleeper.transport.events = events;
-    tick!();
-    expect(sleeper.take()).toEqual([]); // what waited in its sockets comes only now
+    sleeper.transport.thaw();
     clock.advance(1100);
     expect([sleeper.take(), other.take()]).toEqual([["2 silent", "2 returned"], ["1 returned"]]);
   });
@@ -376,7 +388,7 @@ describe("a process that slept", () => {
 
 describe("what does not belong here", () => {
   test("garbage, unknown versions, other clusters and other nodes' mail are refused, counted and harmless", async () => {
-    const { clock, network, a, b } = await pair();
+    const { clock, a, b } = await pair();
     a.take();
     const random = new SimRandom(9);
     const hello = helloOf({ ...identity(3), cluster: "other" });
@@ -389,7 +401,7 @@ describe("what does not belong here", () => {
     notForUs[7] = 9;
     const cases = [hello, newer, cut, unknownKind, notForUs, new Uint8Array(0), new Uint8Array(19).fill(0xca)];
     for (let index = 0; index < 2000; index++) cases.push(random.bytes(index % 200));
-    for (const bytes of cases) network.carry(b.transport, a.transport, bytes);
+    for (const bytes of cases) b.transport.send(1, bytes);
     clock.advance(100);
     expect(a.take()).toEqual([]);
     expect(a.fabric.counters.refused).toBe(cases.length);
@@ -413,8 +425,8 @@ describe("what does not belong here", () => {
       for (let at = 0; at < envelope.length; at++) {
         const changed = envelope.slice();
         changed[at] = random.uint32();
-        a.transport.events!.received(changed);
-        a.transport.events!.received(changed.subarray(0, at));
+        a.below().received(changed);
+        a.below().received(changed.subarray(0, at));
       }
     }
     clock.advance(100);

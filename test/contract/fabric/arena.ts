@@ -11,10 +11,10 @@ import type { Transport } from "../../../src/cluster/fabric/transport.ts";
 import type { NatsSettings } from "../../../src/config/settings.ts";
 import type { Log } from "../../../src/observe/log.ts";
 import { SimClock } from "../../../src/runtime/sim/clock.ts";
+import { SimNetwork } from "../../../src/runtime/sim/network.ts";
 import { SimRandom } from "../../../src/runtime/sim/random.ts";
 import type { Clock } from "../../../src/util/clock.ts";
 import { realClock } from "../../support/databases.ts";
-import { LossyNetwork } from "../../support/lossy-network.ts";
 import { sharedNats } from "../../support/nats.ts";
 import { type LoggedLine, recordingLog } from "../../support/recording-log.ts";
 
@@ -210,7 +210,7 @@ export function localArena(given?: string, cluster?: string): Arena {
         randomness: new SimRandom(self.number),
         log,
       });
-      for (const number of [1, 2, 3].filter((other) => other !== self.number))
+      for (let number = 1; number <= 10; number++)
         transport.learned({ number, name: `n${number}`, address: address(number) });
       return transport;
     },
@@ -222,8 +222,8 @@ export function localArena(given?: string, cluster?: string): Arena {
 
 function simulatedArena(): Arena {
   const clock = new SimClock();
-  const network = new LossyNetwork(clock, new SimRandom(1));
-  return new Arena({ clock, transport: (self) => network.transport(self.number) });
+  const network = new SimNetwork(clock, new SimRandom(1));
+  return new Arena({ clock, transport: (self) => network.machine(self.number) });
 }
 
 export interface FabricKind {

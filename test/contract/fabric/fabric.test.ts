@@ -30,6 +30,21 @@ for (const { title, arena: makeArena, unavailable } of await fabricKinds()) {
     );
 
     test(
+      "ten that start at once all find each other",
+      inArena(async (arena) => {
+        const nodes = Array.from({ length: 10 }, (_, index) => arena.node(index + 1));
+        await Promise.all(nodes.map((node) => node.start()));
+        await arena.until(() => nodes.every(({ fabric }) => fabric.peers.size === 9), "each knows the others");
+        for (const { fabric } of nodes) fabric.broadcast(bytesOf("all"));
+        await arena.until(
+          () => nodes.every(({ heard }) => heard.filter((line) => /: all$/.test(line)).length === 9),
+          "all",
+        );
+        expect(nodes.flatMap(({ heard }) => heard.filter((line) => /gap|silent|returned/.test(line)))).toEqual([]);
+      }),
+    );
+
+    test(
       "messages keep their order, broadcast and single ones, small and large",
       inArena(async (arena) => {
         const [a, b] = await arena.pair();

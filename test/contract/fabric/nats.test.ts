@@ -3,8 +3,10 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { nkeys } from "@nats-io/transport-node";
 import { subjectToken } from "../../../src/cluster/fabric/nats.ts";
+import { Link } from "../../../src/cluster/link.ts";
 import { natsInstalled, OwnNats, selfSigned } from "../../support/nats.ts";
-import { type Arena, bytesOf, natsArena, type TestNode } from "./arena.ts";
+import { recordingLog } from "../../support/recording-log.ts";
+import { type Arena, bytesOf, natsArena, type TestNode, text } from "./arena.ts";
 
 const suite = natsInstalled ? describe : describe.skip;
 const arenas: Arena[] = [];
@@ -69,6 +71,39 @@ suite(natsInstalled ? "NATS" : "NATS (no nats-server is installed)", () => {
     expect(next).toBe(sent);
     expect(missed).toBeGreaterThan(0);
     expect(a.logged.filter(({ msg }) => /cannot be reached/.test(msg)).length).toBeLessThanOrEqual(1);
+  });
+
+  test("over the link nothing is lost, doubled or out of order, whatever the server does", async () => {
+    const nats = await server();
+    const arena = arenaOf({ servers: [nats.url] });
+    const [a, b] = await arena.pair({ expiryMs: 60_000 });
+    const linkOf = ({ fabric }: TestNode) =>
+      new Link({ channel: fabric.channel(1), log: recordingLog().log, atTurnEnd: setImmediate });
+    const [from, to] = [linkOf(a), linkOf(b)];
+    const received: string[] = [];
+    from.listen({ frame: () => {} });
+    to.listen({ frame: (_, bytes) => void received.push(text(bytes)) });
+    let sent = 0;
+    let acknowledged = 0;
+    const stream = arena.clock.every(2, () => {
+      for (let count = 0; count < 20; count++)
+        void from.send(2, bytesOf(`${sent++}`), true)!.then(() => {
+          acknowledged++;
+        });
+    });
+    for (let round = 1; round <= 2; round++) {
+      const mark = acknowledged;
+      await arena.until(() => acknowledged > mark + 200, "it flows");
+      await nats.kill();
+      await nats.up();
+      await logs(arena, b, /Connected to NATS/, round + 1);
+    }
+    const mark = acknowledged;
+    await arena.until(() => acknowledged > mark, "it flows again");
+    stream.cancel();
+    await arena.until(() => acknowledged === sent, "all are acknowledged");
+    expect(received).toEqual(Array.from({ length: sent }, (_, index) => String(index)));
+    expect(from.counters.repeated).toBeGreaterThan(0);
   });
 
   test("a server that is away longer than the time of expiry parts the nodes; they return", async () => {
