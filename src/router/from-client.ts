@@ -4,6 +4,7 @@ import type { ClusterEventName, ClusterHandlers, SessionEventName, SessionHandle
 import type { Origin } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import { StanzaError, StreamError } from "../stanza/errors.ts";
+import { kept } from "../stanza/kept.ts";
 import { presence, type Stanza } from "../stanza/stanza.ts";
 import type { Host } from "./host.ts";
 import type { Router } from "./route.ts";
@@ -68,10 +69,11 @@ function takePresence(router: Router, host: Host, session: Session, stanza: Stan
     throw new StanzaError("bad-request", { text: `A presence of type ${stanza.type} needs a 'to'` });
   }
   const before = session.presence;
-  session.setPresence(stanza, priorityOf(stanza));
+  const own = kept(stanza);
+  session.setPresence(own, priorityOf(own));
   return before === undefined
-    ? runSessionEvent(router, host, "available", session, stanza)
-    : runSessionEvent(router, host, "updated", session, stanza, before);
+    ? runSessionEvent(router, host, "available", session, own)
+    : runSessionEvent(router, host, "updated", session, own, before);
 }
 
 /** A resource stops being available; nothing happens where it was not. */

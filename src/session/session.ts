@@ -56,6 +56,7 @@ export class Session implements Resource {
   #marks = 0;
   link: SessionLink | undefined;
   outlet: SessionOutlet | undefined = undefined;
+  /** Flat: the number of a slot and its state, and so on. Most sessions have few. */
   #slots: unknown[] | undefined = undefined;
 
   constructor(serial: number, jid: Jid, host: SessionHost, link: SessionLink | undefined, startedAt: number) {
@@ -143,15 +144,27 @@ export class Session implements Resource {
 
   /** A module's own state for this session (see `SessionSlot`). */
   slot(index: number): unknown {
-    return this.#slots?.[index];
+    const slots = this.#slots;
+    if (slots === undefined) return undefined;
+    for (let at = 0; at < slots.length; at += 2) if (slots[at] === index) return slots[at + 1];
+    return undefined;
   }
 
   setSlot(index: number, value: unknown): void {
-    if (this.#slots === undefined) {
-      if (value === undefined) return;
-      this.#slots = [];
+    const slots = this.#slots;
+    if (slots === undefined) {
+      if (value !== undefined) this.#slots = [index, value];
+      return;
     }
-    this.#slots[index] = value;
+    let at = 0;
+    while (at < slots.length && slots[at] !== index) at += 2;
+    if (value !== undefined) {
+      slots[at] = index;
+      slots[at + 1] = value;
+    } else if (at < slots.length) {
+      slots.splice(at, 2);
+      if (slots.length === 0) this.#slots = undefined;
+    }
   }
 }
 

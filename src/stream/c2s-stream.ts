@@ -67,7 +67,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   readonly #scanner: Scanner;
   #state: State;
   #headerSent = false;
-  readonly #timeout = new WheelTimeout(this);
+  /** Only while there is a limit: an idle session costs none. */
+  #timeout: WheelTimeout | undefined = undefined;
   #pending = false;
   /** The client ended its stream while we were still busy with what it had sent. */
   #endAfterPending = false;
@@ -86,7 +87,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.#scanner = new Scanner(this, environment.listener.limitsBefore);
     environment.counters.connections++;
     environment.strangers.entered(socket.remoteAddress);
-    environment.wheel.start(this.#timeout, environment.listener.stateTimeoutMs);
+    this.startStateTimeout();
   }
 
   /** What SASL may rely on. */
@@ -285,7 +286,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   /** Called by the socket when the TLS handshake is done. */
   secured(): void {
-    if (this.isOpen) this.environment.wheel.start(this.#timeout, this.environment.listener.stateTimeoutMs);
+    if (this.isOpen) this.startStateTimeout();
   }
 
   /** A new stream on the same connection (RFC 6120 sections 5.4.3.3 and 6.4.6): nothing of the old one is kept. */
@@ -394,7 +395,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   sendFeatures(features: string): void {
     this.write(writeFeatures(this.socket.framing, features));
-    this.environment.wheel.start(this.#timeout, this.environment.listener.stateTimeoutMs);
+    this.startStateTimeout();
   }
 
   /** Writes one top-level element, as it is. */
@@ -417,12 +418,19 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   /** The client has its time for the next step of the negotiation. */
   startStateTimeout(): void {
-    this.environment.wheel.start(this.#timeout, this.environment.listener.stateTimeoutMs);
+    this.#startTimeout(this.environment.listener.stateTimeoutMs);
+  }
+
+  #startTimeout(ms: number): void {
+    this.#timeout ??= new WheelTimeout(this);
+    this.environment.wheel.start(this.#timeout, ms);
   }
 
   /** What happens next does not depend on the client. */
   stopTimeout(): void {
+    if (this.#timeout === undefined) return;
     this.environment.wheel.cancel(this.#timeout);
+    this.#timeout = undefined;
   }
 
   /** What is written to the session from now on waits for `release`. */
@@ -439,9 +447,9 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   /** The features of an established stream need no answer: the limit of the negotiation ends. */
   settleIn(): void {
-    this.environment.wheel.cancel(this.#timeout);
+    this.stopTimeout();
     const { idleTimeoutMs } = this.environment.listener;
-    if (idleTimeoutMs > 0) this.environment.wheel.start(this.#timeout, idleTimeoutMs);
+    if (idleTimeoutMs > 0) this.#startTimeout(idleTimeoutMs);
   }
 
   // Ends
@@ -545,7 +553,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     if (this.#state.at !== "established") this.environment.strangers.left(this.remoteAddress);
     this.#state = over;
     this.environment.counters.connections--;
-    this.environment.wheel.cancel(this.#timeout);
+    this.stopTimeout();
   }
 
   #settle(done: MaybePromise<void>): void {
