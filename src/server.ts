@@ -125,6 +125,7 @@ async function build(
     registrationTimeoutMs: settings.registrationTimeoutMs,
     shapers: settings.shapers,
     cluster: cluster?.node,
+    httpPools: settings.httpPools,
   });
   if (cluster !== undefined) disposals.push(() => cluster.node.stop());
   disposals.push(() => core.stop());

@@ -12,7 +12,7 @@ import { c2sListener, certificateFiles, checkAddresses, httpListener } from "./l
 import type { ModuleSchemaRegistry } from "./option.ts";
 import { findPositions } from "./positions.ts";
 import { type Entry, type Note, type Problem, problem, type Reading, resolveTable } from "./resolve.ts";
-import type { HostSettings, Settings } from "./settings.ts";
+import type { HostSettings, HttpPool, Settings } from "./settings.ts";
 import { otherTopNames, type RootOptions, rootOptions } from "./spec.ts";
 
 export interface LoadOptions {
@@ -136,6 +136,7 @@ export function loadConfig(toml: string, options: LoadOptions): Config {
     processes: processes(found, reading),
     language: found.general.language,
     registrationTimeoutMs: found.general.registrationTimeoutMs,
+    httpPools: httpPools(found),
     defaultDomain: defaultDomain(found, domains, reading),
     hosts,
     listen,
@@ -207,4 +208,13 @@ function certificates(
     files.set(domain, certificateFiles(certfile, keyfile, absolute));
   });
   return files;
+}
+
+function httpPools({ outgoingPools }: RootOptions): ReadonlyMap<string, HttpPool> {
+  const pools = new Map<string, HttpPool>();
+  for (const [name, { workers, connection }] of outgoingPools.http) {
+    const url = `${connection.host.replace(/\/+$/, "")}/${connection.pathPrefix}`.replace(/([^:/])\/+/g, "$1/");
+    pools.set(name, { url: url.replace(/\/+$/, ""), workers, requestTimeoutMs: connection.requestTimeoutMs });
+  }
+  return pools;
 }

@@ -91,7 +91,6 @@ export const CONNECTION_IGNORED: Reasons = {
 
 export const POOLS_UNSUPPORTED: Reasons = {
   redis: "it is not needed",
-  http: "",
   rabbit: "",
   cassandra: "",
   elastic: "",

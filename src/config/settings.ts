@@ -174,6 +174,15 @@ export interface HostSettings {
   readonly certificate: CertificateFiles | undefined;
 }
 
+/** An HTTP server that the node asks. */
+export interface HttpPool {
+  /** Where requests go, without a slash at the end. */
+  readonly url: string;
+  /** Most requests at once. */
+  readonly workers: number;
+  readonly requestTimeoutMs: number;
+}
+
 export interface Settings {
   /** The file these come from, as it was named. */
   readonly file: string;
@@ -184,6 +193,8 @@ export interface Settings {
   readonly language: string;
   /** Shortest time between two registrations from one address; Infinity: one ever. */
   readonly registrationTimeoutMs: number;
+  /** `[outgoing_pools.http]`, by name. */
+  readonly httpPools: ReadonlyMap<string, HttpPool>;
   /** The domain that answers a client that names none; one of `hosts`. */
   readonly defaultDomain: string;
   readonly hosts: ReadonlyMap<string, HostSettings>;

@@ -319,6 +319,50 @@ const clientTls = option.optionalTable(
   },
 );
 
+const httpPool = option.table(
+  {
+    workers: option.integer({ default: 10, min: 1, max: 1000, unit: "requests", doc: "Most requests at once." }),
+    scope: option.choice({
+      values: ["global"],
+      default: "global",
+      doc: "The pool is of the node.",
+      unsupported: { host_type: "", host: "", single_host: "" },
+    }),
+    connection: option.table(
+      {
+        host: option.string({
+          required: true,
+          check: (text) => /^https?:\/\/[^\s/?#]+\/?$/.test(text),
+          allowed: 'the beginning of a URL, such as "https://push.example.org:8443"',
+          doc: "Where the server is.",
+        }),
+        path_prefix: option.string({
+          default: "/",
+          check: (text) => /^\/[^\s?#]*$/.test(text),
+          allowed: 'a path, such as "/api"',
+          doc: "What stands before the path of every request.",
+        }),
+        request_timeout: option.duration({
+          default: 2000,
+          min: 1,
+          max: 600_000,
+          unit: "ms",
+          doc: "How long one request may take.",
+        }),
+      },
+      { doc: "The server.", unsupported: { tls: "certificates are checked by the system's authorities" } },
+    ),
+  },
+  {
+    doc: "An HTTP server.",
+    ignored: {
+      strategy: "requests are not bound to connections",
+      call_timeout: "request_timeout bounds a request",
+      max_worker_queue_len: "modules bound their own queues",
+    },
+  },
+);
+
 const rdbmsPool = option.table(
   {
     workers: option.integer({
@@ -511,7 +555,10 @@ export const rootOptions = {
   ),
   auth: authOptions,
   outgoing_pools: option.table(
-    { rdbms: option.table({ default: rdbmsPool }, { doc: "SQL databases." }) },
+    {
+      rdbms: option.table({ default: rdbmsPool }, { doc: "SQL databases." }),
+      http: option.map(httpPool, { doc: "HTTP servers that modules ask, by a name of your choice." }),
+    },
     { doc: "Connections of the server to others.", unsupported: mim.POOLS_UNSUPPORTED },
   ),
   ...clusterSections,

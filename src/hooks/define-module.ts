@@ -2,6 +2,7 @@
 
 import type { AccessRules } from "../config/access.ts";
 import type { OptionSpec, OptionsOf } from "../config/option.ts";
+import type { HttpPool } from "../config/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
@@ -74,8 +75,10 @@ export interface ModuleContext<Options> {
   run(effects: readonly Effect[]): MaybePromise<void>;
   accountExists(account: Jid): MaybePromise<boolean>;
   accounts: AccountService;
-  /** Sends an IQ to a client and resolves with its result or error stanza; rejects with `StanzaError` remote-server-timeout. */
+  /** Sends an IQ to a client of ours, or to any address elsewhere, and resolves with its result or error stanza; rejects with `StanzaError` remote-server-timeout. */
   request(type: "get" | "set", to: Jid, payload: Xml, timeoutMs: number): Promise<Stanza>;
+  /** `[outgoing_pools.http]`, by name. */
+  readonly httpPools: ReadonlyMap<string, HttpPool>;
   /** `[general] registration_timeout`: shortest time between two registrations from one address; Infinity: one ever. */
   readonly registrationTimeoutMs: number;
   /** When the node started, milliseconds since the epoch. */

@@ -149,6 +149,8 @@ export interface Questions {
   pushNotification(node: string, notification: Element, options: Element | undefined): MaybePromise<true | undefined>;
   /** SHA-1 (hex) of the account's avatar; "" when it has none. */
   avatarHash(account: Jid): MaybePromise<string | undefined>;
+  /** Messages an account has not read, in all conversations together. */
+  unreadCount(account: Jid): MaybePromise<number | undefined>;
   /** An account's vCard has another picture, or none any more; `before` is the hash of the one it had, or "". */
   vcardPhotoChanged(
     account: Jid,

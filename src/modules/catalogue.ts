@@ -9,6 +9,7 @@ import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
 import { last } from "./last.ts";
 import { mam } from "./mam/mam.ts";
+import { mongoosePush } from "./mongoosepush/mongoosepush.ts";
 import { muc } from "./muc/muc.ts";
 import { offline } from "./offline/offline.ts";
 import { offlineStub } from "./offline-stub.ts";
@@ -18,6 +19,7 @@ import { blocking } from "./privacy/blocking.ts";
 import { privacy } from "./privacy/privacy.ts";
 import { privateStorage } from "./private.ts";
 import { pubsub } from "./pubsub/pubsub.ts";
+import { push } from "./push/push.ts";
 import { register } from "./register.ts";
 import { roster } from "./roster/roster.ts";
 import { sasl2 } from "./sasl2.ts";
@@ -60,6 +62,8 @@ export const catalogue: readonly AnyModule[] = [
   muc,
   caps,
   pubsub,
+  push,
+  mongoosePush,
   disco,
   csi,
 ];

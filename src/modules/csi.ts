@@ -2,6 +2,7 @@
 import { option } from "../config/option.ts";
 import { defineModule } from "../hooks/define-module.ts";
 import { type Effect, handled, type Outcome, writeTo } from "../hooks/effect.ts";
+import { marks } from "../session/resource.ts";
 import { type Session, SessionSlot } from "../session/session.ts";
 import { ns } from "../stanza/ns.ts";
 import type { Stanza } from "../stanza/stanza.ts";
@@ -37,7 +38,7 @@ export const csi = defineModule({
     const most = Math.min(context.options.bufferMax, heldMost);
 
     on.nonza(ns.csi, "inactive", (_frame, session) => {
-      if (inactive.get(session) === undefined) inactive.set(session, { held: [] });
+      if (inactive.get(session) === undefined) becomeInactive(session);
       return undefined;
     });
     on.nonza(ns.csi, "active", (_frame, session) => becomeActive(session));
@@ -45,7 +46,7 @@ export const csi = defineModule({
       name: "inactive",
       namespace: ns.csi,
       enable(session) {
-        inactive.set(session, { held: [] });
+        becomeInactive(session);
         return undefined;
       },
     });
@@ -80,10 +81,16 @@ export const csi = defineModule({
   },
 });
 
+function becomeInactive(session: Session): void {
+  inactive.set(session, { held: [] });
+  session.mark(marks.inactive, true);
+}
+
 function becomeActive(session: Session): Outcome {
   const state = inactive.get(session);
   if (state === undefined) return undefined;
   inactive.set(session, undefined);
+  session.mark(marks.inactive, false);
   return released(session, state);
 }
 

@@ -1,5 +1,4 @@
-/** IQ requests the server has sent to its clients, waiting for their answers. */
-import type { Session } from "../session/session.ts";
+/** IQ requests the server has sent to its clients and to others, waiting for their answers. */
 import { StanzaError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { iq, type Stanza } from "../stanza/stanza.ts";
@@ -32,19 +31,26 @@ export class PendingRequests {
   }
 
   /**
-   * Sends a request to a session and resolves with its answer, be it a result or an error.
+   * Sends a request by `deliver` and resolves with its answer, be it a result or an error.
    * Rejects with `StanzaError`: remote-server-timeout after `timeoutMs`, resource-constraint when too many wait.
    */
-  send(type: "get" | "set", from: Jid, session: Session, payload: Xml, timeoutMs: number): Promise<Stanza> {
+  send(
+    type: "get" | "set",
+    from: Jid,
+    to: Jid,
+    payload: Xml,
+    timeoutMs: number,
+    deliver: (request: Stanza) => void,
+  ): Promise<Stanza> {
     if (this.#pending.size >= this.#most) return Promise.reject(new StanzaError("resource-constraint"));
     const id = `srv-${this.#random.id(9)}`;
     return new Promise((resolve, reject) => {
       const timer = this.#clock.after(timeoutMs, () => {
         this.#pending.delete(id);
-        reject(new StanzaError("remote-server-timeout", { text: `${session.jid.full} did not answer` }));
+        reject(new StanzaError("remote-server-timeout", { text: `${to.full} did not answer` }));
       });
-      this.#pending.set(id, { to: session.jid.full, resolve, reject, timer });
-      session.deliver(iq({ type, from, to: session.jid, id, payload }));
+      this.#pending.set(id, { to: to.full, resolve, reject, timer });
+      deliver(iq({ type, from, to, id, payload }));
     });
   }
 

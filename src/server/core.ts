@@ -1,7 +1,9 @@
 /** The part of a node that has no sockets: hosts with their modules, router, sessions, accounts. Tests run it whole. */
+
 import type { ScramHash } from "../auth/credentials.ts";
 import { PasswordHasher } from "../auth/password-hashing.ts";
 import type { AccessRules } from "../config/access.ts";
+import type { HttpPool } from "../config/settings.ts";
 import type { InstalledModule } from "../hooks/define-module.ts";
 import type { MaybePromise } from "../hooks/effect.ts";
 import type { Log } from "../observe/log.ts";
@@ -45,6 +47,8 @@ export interface CoreParts {
   readonly bounced?: (condition: string) => void;
   /** `[general] registration_timeout`; by default 600,000. */
   readonly registrationTimeoutMs?: number;
+  /** `[outgoing_pools.http]`; by default there are none. */
+  readonly httpPools?: ReadonlyMap<string, HttpPool>;
   readonly rememberedSessionsMax: number;
   /** Bytes a second by the names of shapers; by default there are none. */
   readonly shapers?: ReadonlyMap<string, number>;
@@ -106,6 +110,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         random,
         log,
         accounts,
+        httpPools: parts.httpPools ?? new Map(),
         registrationTimeoutMs: parts.registrationTimeoutMs ?? 600_000,
         nodeStartedAt: startedAt,
         shapers: parts.shapers ?? new Map(),

@@ -1,5 +1,6 @@
 /** Installs the configured modules of a host: each gets its context, and fills the host's extension points. */
 import type { AccessRules } from "../config/access.ts";
+import type { HttpPool } from "../config/settings.ts";
 import type { InstalledModule, ModuleContext } from "../hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../hooks/effect.ts";
 import { allHere, type Placement } from "../hooks/placement.ts";
@@ -26,6 +27,7 @@ export interface ModuleSurroundings {
   readonly log: Log;
   readonly accounts: AccountDirectory;
   readonly shapers: ReadonlyMap<string, number>;
+  readonly httpPools: ReadonlyMap<string, HttpPool>;
   readonly registrationTimeoutMs: number;
   readonly nodeStartedAt: number;
   readonly cluster: ModuleCluster;
@@ -108,9 +110,14 @@ function contextFor(
     accounts,
     request: (type, to, payload, timeoutMs) => {
       const session = router.sessions.find(to);
-      if (session === undefined) return Promise.reject(new StanzaError("service-unavailable"));
-      return router.requests.send(type, host.address, session, payload, timeoutMs);
+      if (session === undefined && router.hosts.has(to.domain))
+        return Promise.reject(new StanzaError("service-unavailable"));
+      return router.requests.send(type, host.address, to, payload, timeoutMs, (request) => {
+        if (session !== undefined) session.deliver(request);
+        else void router.route(request, undefined);
+      });
     },
+    httpPools: surroundings.httpPools,
     registrationTimeoutMs: surroundings.registrationTimeoutMs,
     nodeStartedAt: surroundings.nodeStartedAt,
   };

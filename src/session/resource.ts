@@ -30,6 +30,8 @@ export const marks = {
   privacyActive: 1 << 6,
   /** XEP-0163: its client wants events of some node. */
   events: 1 << 7,
+  /** XEP-0352: nobody looks at the client. */
+  inactive: 1 << 8,
 } as const;
 
 /** One of the bits of `marks`. */

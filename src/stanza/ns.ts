@@ -79,6 +79,7 @@ export const ns = {
   pubsubEvent: "http://jabber.org/protocol/pubsub#event",
   pubsubOwner: "http://jabber.org/protocol/pubsub#owner",
   pubsubErrors: "http://jabber.org/protocol/pubsub#errors",
+  push: "urn:xmpp:push:0",
   shim: "http://jabber.org/protocol/shim",
   bookmarks: "urn:xmpp:bookmarks:1",
   bookmarkStorage: "storage:bookmarks",

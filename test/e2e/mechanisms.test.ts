@@ -34,7 +34,13 @@ let classic: TestServer;
 
 beforeAll(async () => {
   const modules = catalogue
-    .filter(({ name }) => !inSasl2.includes(name) && name !== "mod_register" && name !== "mod_extdisco")
+    .filter(
+      ({ name }) =>
+        !inSasl2.includes(name) &&
+        name !== "mod_register" &&
+        name !== "mod_extdisco" &&
+        name !== "mod_push_service_mongoosepush",
+    )
     .map(({ name }) => `[modules.${name}]`)
     .join("\n");
   [modern, classic] = await Promise.all([startServer({ https: true }), startServer({ https: true, modules })]);
@@ -204,7 +210,13 @@ describe("FAST", () => {
 
   test("one that is about to expire is renewed, and survives a restart of the server", async () => {
     const modules = catalogue
-      .filter(({ name }) => name !== "mod_register" && name !== "mod_extdisco" && name !== "mod_fast_auth_token")
+      .filter(
+        ({ name }) =>
+          name !== "mod_register" &&
+          name !== "mod_extdisco" &&
+          name !== "mod_push_service_mongoosepush" &&
+          name !== "mod_fast_auth_token",
+      )
       .map(({ name }) => `[modules.${name}]`)
       .join("\n");
     const always = "[modules.mod_fast_auth_token]\nvalidity_days = 5\nrotate_before_expire_days = 6";

@@ -16,7 +16,7 @@ let server: TestServer;
 beforeAll(async () => {
   if (!available) return;
   const modules = catalogue
-    .filter(({ name }) => name !== "mod_extdisco")
+    .filter(({ name }) => name !== "mod_extdisco" && name !== "mod_push_service_mongoosepush")
     .map(({ name }) => `[modules.${name}]${name === "mod_mam" ? '\nuser_prefs_store = "rdbms"' : ""}`);
   server = await startServer({ modules: modules.join("\n"), general: 'registration_timeout = "infinity"' });
   const names = ["alice", "bob", "carol", "dora", "erik", "fred", "gina", "hana", "ivan", "newcomer"];

@@ -5,6 +5,7 @@
 import { expect } from "bun:test";
 import { AccessRules } from "../../src/config/access.ts";
 import { nameInCode, type Option, type OptionSpec, toMs } from "../../src/config/option.ts";
+import type { HttpPool } from "../../src/config/settings.ts";
 import type { InstalledModule, ModuleContext, ModuleDefinition } from "../../src/hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../../src/hooks/effect.ts";
 import type { Questions, SessionEnd } from "../../src/hooks/points.ts";
@@ -51,6 +52,7 @@ export interface ConversationOptions {
   access?: Readonly<Record<string, string | number>>;
   /** Bytes a second by the names of shapers. */
   shapers?: Readonly<Record<string, number>>;
+  httpPools?: ReadonlyMap<string, HttpPool>;
   /** Answers of modules that are not there. */
   answers?: Partial<Questions>;
 }
@@ -137,9 +139,13 @@ export class Conversation {
       accountExists: (account) => this.accounts.has(account.local),
       request: (type: "get" | "set", to: Jid, payload: Xml, timeoutMs: number) => {
         const session = router.sessions.find(to);
-        if (session === undefined) return Promise.reject(new Error(`nobody at ${to.full}`));
-        return router.requests.send(type, host.address, session, payload, timeoutMs);
+        if (session === undefined && to.domain === domain) return Promise.reject(new Error(`nobody at ${to.full}`));
+        return router.requests.send(type, host.address, to, payload, timeoutMs, (request) => {
+          if (session !== undefined) session.deliver(request);
+          else void router.route(request, undefined);
+        });
       },
+      httpPools: given.httpPools ?? new Map(),
       nodeStartedAt: this.clock.now(),
     };
   }

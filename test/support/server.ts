@@ -50,7 +50,7 @@ export interface TestServerPlan {
 
 /** Everything there is, but registration by strangers. */
 const allModules = catalogue
-  .filter(({ name }) => name !== "mod_register" && name !== "mod_extdisco")
+  .filter(({ name }) => name !== "mod_register" && name !== "mod_extdisco" && name !== "mod_push_service_mongoosepush")
   .map(({ name }) => `[modules.${name}]`)
   .join("\n");
 

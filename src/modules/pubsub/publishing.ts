@@ -123,7 +123,9 @@ export class Publishing {
   ): Promise<PubSubNode> {
     const { nodes, access } = this.#core;
     const node = (await nodes.find(service, name)) ?? (await this.#autoCreate(service, name, publisher, preconditions));
-    if (!(await access.mayPublish(service, node, publisher))) throw new StanzaError("forbidden");
+    // The host itself tells push nodes (XEP-0357 section 6).
+    const byHost = node.config.node_type === "push" && publisher.full === this.#core.house.domain;
+    if (!byHost && !(await access.mayPublish(service, node, publisher))) throw new StanzaError("forbidden");
     const unmet = preconditions === undefined ? undefined : unmetPrecondition(node.config, preconditions);
     // A push node's options are for the push service (XEP-0357 section 7).
     if (unmet !== undefined && node.config.node_type !== "push") {
@@ -222,7 +224,7 @@ export class Publishing {
 
   /** XEP-0357: a node whose items go to a push service and nowhere else. */
   async #push(node: PubSubNode, action: Element, options: Element | undefined): Promise<Outcome> {
-    const notification = action.child("item")?.child("notification", "urn:xmpp:push:0");
+    const notification = action.child("item")?.child("notification", ns.push);
     if (notification === undefined)
       throw pubsubError("bad-request", "invalid-payload", { text: "A notification is missing" });
     const done = await this.#core.house.ask(
