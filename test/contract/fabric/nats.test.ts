@@ -179,6 +179,37 @@ suite(natsInstalled ? "NATS" : "NATS (no nats-server is installed)", () => {
     await logs(arena, b, /Connected to NATS/, 2);
   });
 
+  test("a file of credentials, as an operator's tools make it", async () => {
+    const [operator, account, user] = [nkeys.createOperator(), nkeys.createAccount(), nkeys.createUser()];
+    const token = (by: typeof user, of: typeof user, name: string, type: string) => {
+      const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const claims = { jti: name, iat: 1_700_000_000, iss: by.getPublicKey(), name, sub: of.getPublicKey() };
+      const limits = { subs: -1, data: -1, payload: -1 };
+      const account = { limits: { ...limits, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 } };
+      const nats = { type, version: 2, ...(type === "account" ? account : type === "user" ? limits : {}) };
+      const signed = `${part({ typ: "JWT", alg: "ed25519-nkey" })}.${part({ ...claims, nats })}`;
+      return `${signed}.${Buffer.from(by.sign(Buffer.from(signed))).toString("base64url")}`;
+    };
+    const lines = [
+      `operator: ${token(operator, operator, "o", "operator")}`,
+      `resolver: MEMORY\nresolver_preload: { ${account.getPublicKey()}: ${token(operator, account, "a", "account")} }`,
+    ];
+    const nats = await server(lines.join("\n"));
+    const seed = Buffer.from(user.getSeed()).toString();
+    writeFileSync(
+      nats.path("user.creds"),
+      `-----BEGIN NATS USER JWT-----\n${token(account, user, "u", "user")}\n------END NATS USER JWT------\n\n` +
+        `-----BEGIN USER NKEY SEED-----\n${seed}\n------END USER NKEY SEED------\n`,
+    );
+    const [a, b] = await arenaOf({ servers: [nats.url], credentialsFile: nats.path("user.creds") }).pair();
+    a.fabric.send(2, bytesOf("hello"));
+    await b.hears("n1: hello");
+    const arena = arenaOf({ servers: [nats.url] });
+    const stranger = arena.node(1);
+    void stranger.start();
+    await logs(arena, stranger, /NATS refuses the credentials/);
+  });
+
   test("TLS with a certificate of one's own authority; without that the server is not trusted", async () => {
     const pem = selfSigned();
     if (pem === undefined) throw new Error("openssl is needed to make a certificate");
