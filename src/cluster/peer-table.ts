@@ -31,13 +31,6 @@ const retryMsMax = 60_000;
 /** Slots of interrupted snapshots that are kept readable. */
 const formersMax = 4;
 
-/** Set by tests that prove that the simulator finds such faults. */
-export interface PeerTableFaults {
-  ignoreGaps?: boolean;
-  ignoreDigests?: boolean;
-  keepFormers?: boolean;
-}
-
 export class PeerTable {
   readonly store: TableStore;
   phase: PeerTablePhase = "unknown";
@@ -53,7 +46,6 @@ export class PeerTable {
   differences = 0;
   readonly #owner: NodeIdentity;
   readonly #actions: PeerTableActions;
-  readonly #faults: PeerTableFaults;
   /** Slots of the same owner that the snapshot coming in replaces. */
   #formers: number[] = [];
   #hidden = false;
@@ -63,11 +55,10 @@ export class PeerTable {
   #wantAll = false;
   #futile = 0;
 
-  constructor(owner: NodeIdentity, store: TableStore, actions: PeerTableActions, faults: PeerTableFaults = {}) {
+  constructor(owner: NodeIdentity, store: TableStore, actions: PeerTableActions) {
     this.#owner = owner;
     this.store = store;
     this.#actions = actions;
-    this.#faults = faults;
     this.slot = store.open(owner, 0);
     this.#progressAt = actions.now();
   }
@@ -99,10 +90,8 @@ export class PeerTable {
     // Before the first digest nothing is known of which write would be the next.
     if (seq === undefined || this.phase === "unknown") return;
     if (first > seq + 1) {
-      if (this.#faults.ignoreGaps !== true) {
-        this.#gap();
-        return;
-      }
+      this.#gap();
+      return;
     }
     for (let at = 0; at < count; at++) {
       const length = entries.u16();
@@ -113,7 +102,6 @@ export class PeerTable {
   }
 
   digest(seq: number, digest: Digest): void {
-    if (this.#faults.ignoreDigests === true && this.phase !== "unknown") return;
     this.behind = Math.max(0, seq - (this.seq ?? 0));
     if (this.phase === "receiving") return;
     const fresh = this.phase === "unknown";
@@ -158,7 +146,7 @@ export class PeerTable {
     this.#progressAt = this.#actions.now();
     this.#actions.more(this.store.name, request, chunk);
     if (!last) return;
-    if (this.#faults.keepFormers !== true) this.#dropFormers();
+    this.#dropFormers();
     this.#wantAll = false;
     this.phase = "synced";
     this.snapshots++;

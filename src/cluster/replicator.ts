@@ -18,7 +18,7 @@ import type { FabricChannel } from "./fabric/channel.ts";
 import { type NodeIdentity, type PeerDownReason, sameLife } from "./fabric/fabric.ts";
 import { GoneOwner, GoneOwners } from "./gone-owners.ts";
 import { OwnTable } from "./own-table.ts";
-import { PeerTable, type PeerTableActions, type PeerTableFaults, type PeerTablePhase } from "./peer-table.ts";
+import { PeerTable, type PeerTableActions, type PeerTablePhase } from "./peer-table.ts";
 import {
   type Life,
   lifeKey,
@@ -58,8 +58,6 @@ export interface ReplicatorOptions {
   readonly messageBytes?: number;
   readonly chunksAhead?: number;
   readonly logBytesMax?: number;
-  /** For tests of the tests. */
-  readonly faults?: PeerTableFaults;
 }
 
 export interface ReplicatorCounters {
@@ -279,11 +277,7 @@ export class Replicator {
     for (const own of this.#own.values()) {
       const table = peer.tables.get(own.store.name);
       if (table !== undefined) table.returned();
-      else
-        peer.tables.set(
-          own.store.name,
-          new PeerTable(identity, own.store, this.#actionsFor(identity), this.#options.faults),
-        );
+      else peer.tables.set(own.store.name, new PeerTable(identity, own.store, this.#actionsFor(identity)));
     }
     this.#sendDigests(identity.number);
   }

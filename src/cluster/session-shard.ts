@@ -23,7 +23,8 @@ export const Field = { next: 0, serial: 1, startedAt: 2, place: 3, state: 4, len
 
 export class SessionShard {
   words: Uint32Array = new Uint32Array(64);
-  bytes: Uint8Array = new Uint8Array(this.words.buffer);
+  /** The same memory; a `Buffer` because its `toString` takes a range without making a view. */
+  bytes: Buffer = Buffer.from(this.words.buffer);
   /** The first word that is not used; word 0 never is, so that index 0 means none. */
   used = 1;
   /** Grows whenever records change their places. */
@@ -189,7 +190,7 @@ export class SessionShard {
       at += size;
     }
     this.words = to;
-    this.bytes = new Uint8Array(to.buffer);
+    this.bytes = Buffer.from(to.buffer);
     this.used = at;
     this.#free = 0;
     this.version++;
@@ -211,7 +212,7 @@ export class SessionShard {
     const words = new Uint32Array(size);
     words.set(this.words);
     this.words = words;
-    this.bytes = new Uint8Array(words.buffer);
+    this.bytes = Buffer.from(words.buffer);
   }
 
   /** A larger index, or one of the same size without the traces of accounts that are gone. */

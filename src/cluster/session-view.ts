@@ -13,8 +13,6 @@ export interface ViewedDirectory {
   millis(startedAt: number): number;
 }
 
-const decoder = new TextDecoder();
-
 /** Shows one record; moved from record to record. */
 export class SessionView implements SessionEntry {
   shard: SessionShard | undefined;
@@ -28,7 +26,7 @@ export class SessionView implements SessionEntry {
   get local(): string {
     const { shard, record } = this;
     const at = shard!.namesAt(record) * 4;
-    return decoder.decode(shard!.bytes.subarray(at, at + shard!.localBytes(record)));
+    return shard!.bytes.toString("utf8", at, at + shard!.localBytes(record));
   }
 
   get domain(): string {
@@ -38,7 +36,7 @@ export class SessionView implements SessionEntry {
   get resource(): string {
     const { shard, record } = this;
     const at = shard!.namesAt(record) * 4 + shard!.localBytes(record);
-    return decoder.decode(shard!.bytes.subarray(at, at + shard!.resourceBytes(record)));
+    return shard!.bytes.toString("utf8", at, at + shard!.resourceBytes(record));
   }
 
   get owner(): NodeIdentity {
