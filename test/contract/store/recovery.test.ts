@@ -23,7 +23,12 @@ await eachDatabase(describe, (database) => {
           const released = new Promise<void>((resolve) => {
             release = resolve;
           });
-          const holding = other.db.transaction().execute(() => released);
+          const begun = Promise.withResolvers<void>();
+          const holding = other.db.transaction().execute(() => {
+            begun.resolve();
+            return released;
+          });
+          await begun.promise;
           const creation = accounts.create({ domain: "localhost", username: "alice", passDetails: "x" });
           expect(await accounts.exists("localhost", "alice")).toBe(false); // reading goes on
           await pause(20);
