@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { archivePages } from "./archive-pages.ts";
 import { microNames, runMicro } from "./micro.ts";
+import { writeDocument } from "./report/document.ts";
 import { resultOf, writeResult } from "./report/result.ts";
 import { tableOf } from "./report/table.ts";
 import { run } from "./run.ts";
@@ -88,28 +89,40 @@ async function checkMachine(): Promise<void> {
   if ((await firstLineOf("taskset", ["--version"])) === undefined) throw new Error("taskset (util-linux) is missing");
 }
 
-const program = new Command("npm run bench --")
-  .description("Measures Meerkat beside other servers. Figures are CPU seconds first: they are steadier than rates.")
-  .showHelpAfterError();
-for (const scenario of scenarios) {
-  program
-    .command(scenario.name)
-    .summary(scenario.summary)
+/** What all scenarios, one after the other, take too. */
+function measuring(command: Command): Command {
+  return command
     .option("--quick", "one short round: rough figures in a minute or two", false)
     .option("--servers <names>", `of ${serverKinds.map(({ name }) => name).join(",")}`, list)
     .option("--rounds <n>", "how often each is measured (3, quick 1)", positive)
-    .option("--users <n>", "how many users", positive)
-    .option("--seconds <n>", "how long each is measured", positive)
-    .option("--cases <text>", "only cases with this in their name")
     .addOption(
       new Option("--cores <server,load>", "the core of the servers and that of the load")
         .argParser(twoCores)
         .default(availableParallelism() > 1 ? [0, 1] : [0, 0], "0,1"),
     )
-    .option("--out <folder>", "where the JSON goes", defaultOut)
-    .action((options: Options) => measure(scenario, options));
+    .option("--out <folder>", "where the figures go", defaultOut);
 }
 
+async function microBenchmarks(names: readonly string[], options: readonly string[]): Promise<void> {
+  for (const name of names) await runMicro(name, 0, options, defaultOut);
+}
+
+function report(out: string): void {
+  const missing = writeDocument(out);
+  console.log("docs/performance.md and its plots are written.");
+  if (missing.length > 0) console.log(`Without figures in ${out}: ${missing.join(", ")}.`);
+}
+
+const program = new Command("npm run bench --")
+  .description("Measures Meerkat beside other servers. Figures are CPU seconds first: they are steadier than rates.")
+  .showHelpAfterError();
+for (const scenario of scenarios) {
+  measuring(program.command(scenario.name).summary(scenario.summary))
+    .option("--users <n>", "how many users", positive)
+    .option("--seconds <n>", "how long each is measured", positive)
+    .option("--cases <text>", "only cases with this in their name")
+    .action((options: Options) => measure(scenario, options));
+}
 program
   .command("archive-pages")
   .summary("how long pages of an archive of ten million messages take in PostgreSQL; makes it first, for minutes")
@@ -124,8 +137,26 @@ program
   .allowUnknownOption()
   .action(async (name: string | undefined, options: string[]) => {
     if (name !== undefined && !microNames.includes(name)) throw new Error(`known are ${microNames.join(", ")}`);
-    for (const each of name === undefined ? microNames : [name]) await runMicro(each, 0, options);
+    await microBenchmarks(name === undefined ? microNames : [name], options);
   });
+measuring(
+  program
+    .command("all")
+    .summary("every scenario and micro benchmark, then report: a few hours; --quick: less than one"),
+)
+  .option("--without <names>", "scenarios to leave out", (text: string) => text.split(","), [])
+  .action(async (options: Options & { without: readonly string[] }) => {
+    for (const scenario of scenarios) if (!options.without.includes(scenario.name)) await measure(scenario, options);
+    await microBenchmarks(microNames, []);
+    report(options.out);
+  });
+program
+  .command("report")
+  .summary("writes tables and plots of docs/performance.md from the figures in bench/out")
+  .option("--out <folder>", "where the figures are", defaultOut)
+  .action(({ out }: { out: string }) => report(out));
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 
 try {
   await checkMachine();

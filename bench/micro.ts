@@ -1,6 +1,6 @@
 /** The micro benchmarks: every file of `micro/` is a program that prints its figures within seconds. */
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -11,11 +11,18 @@ export const microNames: readonly string[] = readdirSync(folder)
   .map((file) => file.slice(0, -".ts".length))
   .sort();
 
-/** Runs one on this core, with its options; throws if it fails. */
-export async function runMicro(name: string, core: number, options: readonly string[]): Promise<void> {
+/** Runs one on this core, with its options, and prints what it prints; also into `out`. Throws if it fails. */
+export async function runMicro(name: string, core: number, options: readonly string[], out: string): Promise<void> {
   console.log(`\n${name}`);
   const args = ["-c", String(core), process.execPath, join(folder, `${name}.ts`), ...options];
-  const child = spawn("taskset", args, { stdio: "inherit" });
-  const code = await new Promise<number | null>((done) => child.once("exit", done));
+  const child = spawn("taskset", args, { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    process.stdout.write(chunk);
+    output += chunk;
+  });
+  const code = await new Promise<number | null>((done) => child.once("close", done));
   if (code !== 0) throw new Error(`the micro benchmark ${name} failed`);
+  mkdirSync(out, { recursive: true });
+  writeFileSync(join(out, `micro-${name}.txt`), output);
 }

@@ -3,8 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   domain,
-  firstLineOf,
   freePort,
+  outputOf,
   packageVersion,
   type RunningServer,
   type ServerKind,
@@ -58,9 +58,15 @@ ${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
     return startOnCore({
       core,
       command: "erl",
-      // As its start script has it, but without a node name: no daemon for names is started, nothing else listens.
+      // As its start script has it, but without waiting busily, which only burns the one core it has here, and without a node name: no daemon for names is started, nothing else listens.
       args: [
         "-noinput",
+        "+sbwt",
+        "none",
+        "+sbwtdcpu",
+        "none",
+        "+sbwtdio",
+        "none",
         "+K",
         "true",
         "+P",
@@ -96,6 +102,8 @@ ${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
       "halt()",
     ].join(", ");
     const args = ["-noinput", "-mnesia", "dir", `"${join(folder, "spool")}"`, "-eval", `${program}.`];
-    if ((await firstLineOf("erl", args)) !== "copied") throw new Error("ejabberd's accounts could not be copied");
+    // It may have repaired files first, and said so.
+    if ((await outputOf("erl", args))?.endsWith("copied") !== true)
+      throw new Error("ejabberd's accounts could not be copied");
   },
 };

@@ -1,5 +1,5 @@
 /** What the bench needs of a server, and what all servers get alike. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { connect as connectTo, createServer } from "node:net";
 
 export const domain = "localhost";
@@ -77,6 +77,12 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
+/** Servers that run now; none outlives the bench, however that ends. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** Starts a program on one core and waits until it listens on `ports`; throws its output if it ends before. */
 export async function startOnCore(plan: {
   core: number;
@@ -92,6 +98,7 @@ export async function startOnCore(plan: {
     env: { ...process.env, HOME: plan.folder, ...plan.environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  running.add(child);
   let output = "";
   const keep = (chunk: Buffer) => {
     output = (output + chunk).slice(-4000);
@@ -102,6 +109,7 @@ export async function startOnCore(plan: {
   const gone = new Promise<void>((done) => {
     const finish = () => {
       ended = true;
+      running.delete(child);
       done();
     };
     child.once("exit", finish);
@@ -128,8 +136,8 @@ export async function startOnCore(plan: {
   return { pid: child.pid!, plainPort: plan.plainPort, tlsPort: plan.tlsPort, stop };
 }
 
-/** The first line a command prints; undefined if it cannot be run. */
-export function firstLineOf(command: string, args: readonly string[]): Promise<string | undefined> {
+/** What a command prints; undefined if it cannot be run or fails. */
+export function outputOf(command: string, args: readonly string[]): Promise<string | undefined> {
   return new Promise((done) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"] });
     let output = "";
@@ -137,8 +145,13 @@ export function firstLineOf(command: string, args: readonly string[]): Promise<s
       output += chunk;
     });
     child.once("error", () => done(undefined));
-    child.once("close", (code) => done(code === 0 ? output.split("\n")[0] : undefined));
+    child.once("close", (code) => done(code === 0 ? output.trimEnd() : undefined));
   });
+}
+
+/** The first line of it. */
+export async function firstLineOf(command: string, args: readonly string[]): Promise<string | undefined> {
+  return (await outputOf(command, args))?.split("\n")[0];
 }
 
 /** The version of an installed Debian package. */

@@ -1,0 +1,109 @@
+/** Puts the figures of the last runs into docs/performance.md, between its markers, and draws its plots. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { microNames } from "../micro.ts";
+import { scenarios } from "../scenarios/catalogue.ts";
+import type { Scenario } from "../scenarios/scenario.ts";
+import { type Budget, budgets, type Results } from "./budgets.ts";
+import { writeBars, writeLine } from "./plot.ts";
+import { type Result, readResult } from "./result.ts";
+import { cellsOf, markdownTable } from "./table.ts";
+
+const docs = fileURLToPath(new URL("../../docs", import.meta.url));
+
+export function resultsIn(folder: string): Results {
+  return {
+    of: (scenario) => readResult(folder, scenario),
+    micro(name) {
+      try {
+        return readFileSync(join(folder, `micro-${name}.txt`), "utf8");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+/** Writes the document's generated parts and its plots; says which scenarios have no figures yet. */
+export function writeDocument(folder: string): string[] {
+  const results = resultsIn(folder);
+  const file = join(docs, "performance.md");
+  let text = readFileSync(file, "utf8");
+  text = replacePart(text, "budgets", budgetTable(budgets(results)));
+  const missing: string[] = [];
+  const parts: string[] = [];
+  for (const scenario of scenarios) {
+    const result = results.of(scenario.name);
+    if (result === undefined) {
+      missing.push(scenario.name);
+      continue;
+    }
+    parts.push(sectionOf(scenario, result, drawAll(scenario, result)));
+  }
+  text = replacePart(text, "scenarios", parts.join("\n\n"));
+  const micro = microNames.flatMap((name) => results.micro(name)?.trimEnd() ?? []);
+  if (micro.length > 0) text = replacePart(text, "micro", `\`\`\`text\n${micro.join("\n\n")}\n\`\`\``);
+  else missing.push("micro");
+  writeFileSync(file, text);
+  return missing;
+}
+
+/** The part between `<!-- bench: name -->` and `<!-- bench end -->`. Throws if the document has no such part. */
+export function replacePart(text: string, name: string, content: string): string {
+  const begin = `<!-- bench: ${name} -->`;
+  const end = "<!-- bench end -->";
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end, from);
+  if (from < 0 || to < 0) throw new Error(`the document has no place for '${name}'`);
+  return `${text.slice(0, from + begin.length)}\n\n${content}\n\n${text.slice(to)}`;
+}
+
+function budgetTable(all: readonly Budget[]): string {
+  const rows = all.map(({ what, must, aim, measured, met, command }) => [
+    what,
+    must,
+    aim,
+    measured ?? "not measured",
+    met === undefined ? "" : met ? "yes" : "**no**",
+    `\`${command}\``,
+  ]);
+  return markdownTable({ head: ["what", "must be at most", "aim", "measured", "met", "`npm run bench --` …"], rows });
+}
+
+function sectionOf(scenario: Scenario, result: Result, images: readonly string[]): string {
+  const versions = Object.entries(result.versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    `### ${scenario.name}: ${scenario.summary}`,
+    `\`${result.command}\`, ${result.at.slice(0, 10)}, medians of ${result.rounds}; ${versions.join(", ")}`,
+    markdownTable(cellsOf(scenario, result)),
+    ...images.map((name) => `![${scenario.summary}](images/${name})`),
+  ].join("\n\n");
+}
+
+/** The first figure as bars, the latencies of what has a rate, and memory over time; names of the files. */
+function drawAll(scenario: Scenario, result: Result): string[] {
+  const drawn: string[] = [];
+  const servers = [...new Set(result.rows.map(({ server }) => server))];
+  const bars = (key: string, name: string, title: string, digits: number, rows = result.rows) => {
+    const categories = [...new Set(rows.filter(({ medians }) => medians[key] !== undefined).map((row) => row.case))];
+    const value = (category: string, server: string) =>
+      rows.find((row) => row.case === category && row.server === server)?.medians[key];
+    const series = servers.map((server) => ({ name: server, values: categories.map((each) => value(each, server)) }));
+    writeBars(join(docs, "images", name), { title, categories, series, digits });
+    drawn.push(name);
+  };
+  const samples = result.rows[0]?.outcomes[0]?.samples ?? [];
+  if (samples.length > 1) {
+    const points = samples.map(({ seconds, bytes }) => [seconds / 60, bytes / 1e6] as const);
+    const name = `bench-${scenario.name}.svg`;
+    writeLine(join(docs, "images", name), { title: "MB of memory", xName: "minutes", points });
+    return [name];
+  }
+  const first = scenario.figures[0]!;
+  bars(first.key, `bench-${scenario.name}.svg`, first.title, first.digits);
+  const open = result.rows.filter(({ case: name }) => name.includes("open loop"));
+  if (open.length > 0) bars("p99", `bench-${scenario.name}-latency.svg`, "p99 of latency, ms", 2, open);
+  return drawn;
+}
