@@ -7,11 +7,13 @@ import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { archivePages } from "./archive-pages.ts";
 import { microNames, runMicro } from "./micro.ts";
+import { profile, sharesOf } from "./profile.ts";
 import { writeDocument } from "./report/document.ts";
 import { resultOf, writeResult } from "./report/result.ts";
 import { tableOf } from "./report/table.ts";
 import { run } from "./run.ts";
 import { scenarios } from "./scenarios/catalogue.ts";
+import { messages } from "./scenarios/messages.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 import { serverKinds } from "./servers/catalogue.ts";
 import { firstLineOf, type ServerKind } from "./servers/server.ts";
@@ -107,6 +109,23 @@ async function microBenchmarks(names: readonly string[], options: readonly strin
   for (const name of names) await runMicro(name, 0, options, defaultOut);
 }
 
+async function showProfile(options: { case: string; seconds: number; functions: number }): Promise<void> {
+  const each = messages.cases({ quick: false, seconds: options.seconds }).find(({ name }) => name === options.case);
+  if (each === undefined) throw new Error(`messages has no case "${options.case}"`);
+  const loadCore = availableParallelism() > 1 ? 1 : 0;
+  const { profile: found } = await profile(each, { serverCore: 0, loadCore }, (line) => console.error(line));
+  const { parts, functions } = sharesOf(found);
+  const large = parts.filter(({ share }) => share >= 0.005);
+  const rest = parts.filter(({ share }) => share < 0.005).reduce((sum, { share }) => sum + share, 0);
+  for (const { name, share } of [...large, { name: "everything else, and starting", share: rest }]) {
+    console.log(`${(share * 100).toFixed(1).padStart(5)} %  ${name}`);
+  }
+  console.log("");
+  for (const { name, share } of functions.slice(0, options.functions)) {
+    console.log(`${(share * 100).toFixed(1).padStart(5)} %  ${name}`);
+  }
+}
+
 function report(out: string): void {
   const missing = writeDocument(out);
   console.log("docs/performance.md and its plots are written.");
@@ -139,6 +158,13 @@ program
     if (name !== undefined && !microNames.includes(name)) throw new Error(`known are ${microNames.join(", ")}`);
     await microBenchmarks(name === undefined ? microNames : [name], options);
   });
+program
+  .command("profile")
+  .summary("a CPU profile of this server under a case of messages, by part")
+  .option("--case <name>", "the case of messages", "plain, 10 outstanding")
+  .option("--seconds <n>", "how long", positive, 8)
+  .option("--functions <n>", "how many of the costliest functions to list", positive, 25)
+  .action(showProfile);
 measuring(
   program
     .command("all")

@@ -17,6 +17,7 @@ import { stanzaFromFrame } from "../../src/stanza/stanza.ts";
 import { openStore } from "../../src/store/store.ts";
 import { parseFrame } from "../../src/xml/scanner.ts";
 import { bestOf, report } from "../measure/timing.ts";
+import { modules as modulesOfBench } from "../servers/meerkat.ts";
 
 const domain = "example.com";
 const users = 1000;
@@ -84,10 +85,10 @@ async function sessionsOf(core: Core): Promise<Session[]> {
   return sessions;
 }
 
-const plain = catalogue.filter(({ name }) => !["mod_extdisco", "mod_mam", "mod_muc"].includes(name));
+const usual = catalogue.filter(({ name }) => modulesOfBench.includes(name));
 for (const [name, modules] of [
   ["no modules", []],
-  ["all modules", plain],
+  ["all modules", usual],
 ] as const) {
   const core = await coreWith(modules);
   const host = core.router.hosts.get(domain)!;

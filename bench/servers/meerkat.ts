@@ -19,7 +19,7 @@ import {
 const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
 
 /** What the others have too, or what only gives clients a better way in. */
-const modules = [
+export const modules = [
   "mod_roster",
   "mod_presence",
   "mod_disco",

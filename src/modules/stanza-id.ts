@@ -36,15 +36,17 @@ function getsId(stanza: Stanza): boolean {
 
 /** Milliseconds in base 36 take nine characters until the year 5188; the counter within one takes three. */
 const timeChars = 9;
-const countChars = 3;
-const countMax = 36 ** countChars;
+const countMax = 36 ** 3;
 const randomBytes = 9;
+const digits = "0123456789abcdefghijklmnopqrstuvwxyz";
 
 /** Ids that sort in the order they were given, and that nobody can guess. */
 export class SortableIds {
   readonly #clock: Clock;
   readonly #random: Randomness;
   #time = 0;
+  /** The same for all ids of a millisecond. */
+  #timeText = "";
   #count = 0;
 
   constructor(clock: Clock, random: Randomness) {
@@ -55,15 +57,16 @@ export class SortableIds {
   next(): string {
     const now = this.#clock.now();
     // A clock that is set back, or a counter that is full, must not break the order.
-    if (now > this.#time) {
-      this.#time = now;
-      this.#count = 0;
-    } else if (++this.#count === countMax) {
-      this.#time++;
-      this.#count = 0;
-    }
-    const time = this.#time.toString(36).padStart(timeChars, "0");
-    const count = this.#count.toString(36).padStart(countChars, "0");
-    return `${time}${count}-${this.#random.id(randomBytes)}`;
+    if (now > this.#time) this.#begin(now);
+    else if (++this.#count === countMax) this.#begin(this.#time + 1);
+    const count = this.#count;
+    const low = digits[((count / 36) % 36) | 0]! + digits[count % 36]!;
+    return `${this.#timeText}${digits[(count / 1296) | 0]!}${low}-${this.#random.id(randomBytes)}`;
+  }
+
+  #begin(time: number): void {
+    this.#time = time;
+    this.#timeText = time.toString(36).padStart(timeChars, "0");
+    this.#count = 0;
   }
 }

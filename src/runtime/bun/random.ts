@@ -20,8 +20,21 @@ function draw(count: number): Buffer<ArrayBuffer> {
   return bytes;
 }
 
+/** As `draw`, as text: this runs for every message, so nothing is copied or allocated on the way. */
+function drawText(count: number): string {
+  if (count > blockBytes / 4) return draw(count).toString("base64url");
+  if (used + count > blockBytes) {
+    randomFillSync(block);
+    used = 0;
+  }
+  const text = block.toString("base64url", used, used + count);
+  block.fill(0, used, used + count);
+  used += count;
+  return text;
+}
+
 export const systemRandom: Randomness = {
   bytes: (count) => new Uint8Array(draw(count).buffer),
-  id: (bytes = 16) => draw(bytes).toString("base64url"),
+  id: (bytes = 16) => drawText(bytes),
   next: () => Math.random(),
 };
