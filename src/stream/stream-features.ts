@@ -79,16 +79,18 @@ export function featuresWhenBound(stream: C2sStream, host: Host): string {
   return (offersManagement ? `<sm xmlns='${ns.sm}'/>` : "") + featuresOfModules(host);
 }
 
-const ofModules = new WeakMap<Host, string>();
+/** What the modules declare; the rest may change while the host runs. */
+const declared = new WeakMap<Host, string>();
 
 function featuresOfModules(host: Host): string {
-  const known = ofModules.get(host);
-  if (known !== undefined) return known;
-  let features = "";
-  for (const { definition, options } of host.installed) {
-    features += definition.streamFeatures?.(options as never)?.text ?? "";
+  let features = declared.get(host);
+  if (features === undefined) {
+    features = "";
+    for (const { definition, options } of host.installed) {
+      features += definition.streamFeatures?.(options as never)?.text ?? "";
+    }
+    declared.set(host, features);
   }
-  ofModules.set(host, features);
   for (const element of host.registry.streamFeatures) features += element()?.text ?? "";
   return features;
 }

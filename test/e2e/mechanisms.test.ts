@@ -19,7 +19,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { xml } from "@xmpp/client";
 import { catalogue } from "../../src/modules/catalogue.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { onRequest, startServer, type TestServer } from "../support/server.ts";
 import { type BindingType, useScram } from "../support/stanza-scram.ts";
 import { XmppJs } from "../support/xmpp-js.ts";
 
@@ -34,13 +34,7 @@ let classic: TestServer;
 
 beforeAll(async () => {
   const modules = catalogue
-    .filter(
-      ({ name }) =>
-        !inSasl2.includes(name) &&
-        name !== "mod_register" &&
-        name !== "mod_extdisco" &&
-        name !== "mod_push_service_mongoosepush",
-    )
+    .filter(({ name }) => !inSasl2.includes(name) && !onRequest.includes(name))
     .map(({ name }) => `[modules.${name}]`)
     .join("\n");
   [modern, classic] = await Promise.all([startServer({ https: true }), startServer({ https: true, modules })]);
@@ -210,13 +204,7 @@ describe("FAST", () => {
 
   test("one that is about to expire is renewed, and survives a restart of the server", async () => {
     const modules = catalogue
-      .filter(
-        ({ name }) =>
-          name !== "mod_register" &&
-          name !== "mod_extdisco" &&
-          name !== "mod_push_service_mongoosepush" &&
-          name !== "mod_fast_auth_token",
-      )
+      .filter(({ name }) => !onRequest.includes(name) && name !== "mod_fast_auth_token")
       .map(({ name }) => `[modules.${name}]`)
       .join("\n");
     const always = "[modules.mod_fast_auth_token]\nvalidity_days = 5\nrotate_before_expire_days = 6";

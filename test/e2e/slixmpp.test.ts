@@ -4,11 +4,16 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { catalogue } from "../../src/modules/catalogue.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { onRequest, startServer, type TestServer } from "../support/server.ts";
 
 const python = "/usr/bin/python3";
 const available = existsSync(python) && spawnSync(python, ["-c", "import slixmpp"]).status === 0;
 const suite = available ? describe : describe.skip;
+/** Where the defaults leave something out. */
+const options: Readonly<Record<string, string>> = {
+  mod_mam: 'user_prefs_store = "rdbms"',
+  mod_roster: "versioning = true",
+};
 const boundMs = 28_000;
 
 let server: TestServer;
@@ -16,11 +21,12 @@ let server: TestServer;
 beforeAll(async () => {
   if (!available) return;
   const modules = catalogue
-    .filter(({ name }) => name !== "mod_extdisco" && name !== "mod_push_service_mongoosepush")
-    .map(({ name }) => `[modules.${name}]${name === "mod_mam" ? '\nuser_prefs_store = "rdbms"' : ""}`);
+    .filter(({ name }) => name === "mod_register" || name === "mod_mam" || !onRequest.includes(name))
+    .map(({ name }) => `[modules.${name}]\n${options[name] ?? ""}`);
   server = await startServer({ modules: modules.join("\n"), general: 'registration_timeout = "infinity"' });
   const names = ["alice", "bob", "carol", "dora", "erik", "fred", "gina", "hana", "ivan", "newcomer"];
   names.push("hugo", "ida", "jane", "kurt", "lisa", "mona", "nick");
+  names.push("olga", "paul", "quin", "rita");
   await Promise.all(names.map((name) => server.register(name)));
 });
 afterAll(async () => {
@@ -98,7 +104,7 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
     for (const feature of ["urn:xmpp:ping", "urn:xmpp:time", "jabber:iq:version", "jabber:iq:last", "vcard-temp"])
       expect(features).toContain(feature);
     expect(rest).toEqual({
-      items: 0,
+      items: 2,
       ping: true,
       version: "Meerkat",
       time: "20",
@@ -163,6 +169,22 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
       { here: [true, null] },
       { resource: [true, "Thinking"] },
       { gone: [true, "Gone fishing"] },
+    ]);
+  });
+
+  test("hints: what is not to be stored or copied", async () => {
+    expect(await findings("hints")).toEqual([{ kept: [] }, { copies: ["to be copied"], received: true }]);
+  });
+
+  test("avatars: the hash of the vCard's picture in the presence of each resource", async () => {
+    expect(await findings("avatar")).toEqual([{ hash: "in both" }, { picture: true }]);
+  });
+
+  test("roster versions", async () => {
+    expect(await findings("versions")).toEqual([
+      { offered: true, version: true },
+      { changed: "nothing", sent: null },
+      { changed: "tom", sent: ["sam@localhost", "tom@localhost"] },
     ]);
   });
 

@@ -9,8 +9,11 @@ type Any = any;
 
 const waitMs = 10_000;
 
-/** XEP-0215: a service for everybody, and one whose credentials are made for each user. */
+/** XEP-0157, and XEP-0215: a service for everybody, and one whose credentials are made for each user. */
 const extra = `
+[[modules.mod_disco.server_info]]
+name = "abuse-addresses"
+urls = ["mailto:abuse@localhost", "xmpp:carol@localhost"]
 [[modules.mod_extdisco.service]]
 type = "stun"
 host = "192.0.2.1"
@@ -134,7 +137,8 @@ describe("questions", () => {
     const info = await alice.getDiscoInfo("localhost");
     expect(info.identities).toContainEqual(expect.objectContaining({ category: "server", type: "im" }));
     expect(info.features).toContain("urn:xmpp:carbons:2");
-    expect((await alice.getDiscoItems("localhost")).items).toEqual([]);
+    const services = (await alice.getDiscoItems("localhost")).items.map((item: Any) => item.jid);
+    expect(services.sort()).toEqual(["conference.localhost", "pubsub.localhost"]);
   });
 
   test("vCard", async () => {
@@ -157,6 +161,13 @@ describe("questions", () => {
     expect((await alice.getRoster()).items).toHaveLength(1);
     await alice.removeRosterItem("carol@localhost");
     expect((await alice.getRoster()).items).toHaveLength(0);
+  });
+
+  test("whom to write to about the server", async () => {
+    const [form] = (await alice.getDiscoInfo("localhost")).extensions;
+    const fields = Object.fromEntries(form.fields.map(({ name, value }: Any) => [name, value]));
+    expect(fields.FORM_TYPE).toBe("http://jabber.org/network/serverinfo");
+    expect(fields["abuse-addresses"]).toEqual(["mailto:abuse@localhost", "xmpp:carol@localhost"]);
   });
 
   test("services outside of XMPP, with credentials for a while", async () => {

@@ -1,6 +1,7 @@
 /** The started server through @xmpp/client: transports, logging in, messages, rosters, resumption, and what must fail. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { xml } from "@xmpp/client";
+import { RawClient } from "../support/raw-client.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { XmppJs } from "../support/xmpp-js.ts";
 
@@ -249,6 +250,26 @@ describe("stream management", () => {
     alice.xmpp.reconnect.stop();
     await Promise.all([alice.stop(), bob.stop()]);
   });
+});
+
+test("who has been silent is pinged; who does not answer is closed", async () => {
+  const ping =
+    "[modules.mod_ping]\nsend_pings = true\nping_interval = 1\nping_req_timeout = 1\ntimeout_action = 'kill'";
+  await using own = await startServer({ modules: `[modules.mod_presence]\n[modules.mod_disco]\n${ping}` });
+  for (const name of ["alice", "bob"]) await own.register(name);
+  const service = `xmpps://127.0.0.1:${own.tlsPort}`;
+  const alice = await new XmppJs({ service, username: "alice", password: "secret", resource: "a" }).start();
+  const pings: string[] = [];
+  const fourth = new Promise<void>((resolve) => {
+    alice.xmpp.on("element", (element: Any) => {
+      if (element.getChild("ping", "urn:xmpp:ping") !== undefined && pings.push(element.attrs.from) === 4) resolve();
+    });
+  });
+  const mute = await RawClient.login({ port: own.c2sPort }, "bob", "mute");
+  expect(await mute.end()).toContain("<connection-timeout");
+  await fourth;
+  await alice.caughtUp();
+  await alice.stop();
 });
 
 test("kill -9 loses no message that was acknowledged", async () => {
