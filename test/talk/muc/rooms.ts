@@ -24,14 +24,14 @@ export type Options = Readonly<Record<string, unknown>>;
 
 export function start(
   options: Options = {},
-  more: Partial<Omit<ConversationOptions, "options">> & { modules?: readonly ModuleDefinition[] } = {},
+  more: Partial<ConversationOptions> = {},
 ): Promise<Conversation> {
-  const { modules = [], ...rest } = more;
+  const { modules = [], options: others = {}, ...rest } = more;
   return Conversation.start({
     ...rest,
     modules: [presence, ...modules, muc as ModuleDefinition],
     accounts: ["alice", "bob", "carol", "dave"],
-    options: { mod_muc: { ...options } },
+    options: { ...others, mod_muc: { ...options } },
   });
 }
 
