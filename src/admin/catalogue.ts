@@ -2,6 +2,7 @@
 import { accountCommands } from "./account.ts";
 import { clusterCommands } from "./cluster.ts";
 import type { Command } from "./command.ts";
+import { mucCommands } from "./muc.ts";
 import { rosterCommands } from "./roster.ts";
 import { serverCommands } from "./server.ts";
 import { sessionCommands } from "./session.ts";
@@ -11,6 +12,7 @@ export const adminCommands: readonly Command[] = [
   ...accountCommands,
   ...sessionCommands,
   ...rosterCommands,
+  ...mucCommands,
   ...stanzaCommands,
   ...serverCommands,
   ...clusterCommands,

@@ -24,8 +24,83 @@ export interface Services {
   last: LastService;
   /** mod_mam, where users have archives (`pm`). */
   archive: ArchiveService;
+  /** mod_muc. */
+  rooms: RoomsService;
   /** mod_mam, where rooms have archives (`muc`). */
   roomArchive: RoomArchiveService;
+}
+
+/** A room as lists show it. */
+export interface RoomDetails {
+  readonly jid: string;
+  readonly title: string;
+  readonly private: boolean;
+  readonly usersNumber: number;
+}
+
+/** What can be decided about a room; the names are those of MongooseIM's API. */
+export interface RoomSettings {
+  readonly title: string;
+  readonly description: string;
+  readonly allowChangeSubject: boolean;
+  readonly allowQueryUsers: boolean;
+  readonly allowPrivateMessages: boolean;
+  readonly allowVisitorStatus: boolean;
+  readonly allowVisitorNickchange: boolean;
+  readonly public: boolean;
+  readonly publicList: boolean;
+  readonly persistent: boolean;
+  readonly moderated: boolean;
+  readonly membersByDefault: boolean;
+  readonly membersOnly: boolean;
+  readonly allowUserInvites: boolean;
+  readonly allowMultipleSession: boolean;
+  readonly passwordProtected: boolean;
+  readonly password: string;
+  readonly anonymous: boolean;
+  readonly logging: boolean;
+  /** MODERATOR, PARTICIPANT, VISITOR. */
+  readonly mayGetMemberList: readonly string[];
+  readonly maxUsers: number;
+}
+
+export interface RoomUser {
+  readonly nick: string;
+  readonly role: "moderator" | "participant" | "visitor";
+  /** Real and full. */
+  readonly jid: string;
+}
+
+export interface RoomAffiliation {
+  readonly jid: string;
+  readonly affiliation: "owner" | "admin" | "member" | "outcast";
+}
+
+/**
+ * The rooms of a host, handled by its operator: no privileges are asked after. A room is named by its bare address. All
+ * methods may throw the errors of the store and `StanzaError`: item-not-found for what is not there, and what an occupant's
+ * own request would meet.
+ */
+export interface RoomsService {
+  /** The domain of the rooms. */
+  readonly domain: string;
+  list(limit: number, index: number): Promise<{ readonly rooms: readonly RoomDetails[]; readonly count: number }>;
+  /** Makes a room with the configuration of new ones, in which its owner is. */
+  create(room: Jid, owner: Jid, nick: string): Promise<RoomDetails>;
+  settings(room: Jid): Promise<RoomSettings>;
+  configure(room: Jid, change: Partial<RoomSettings>): Promise<RoomSettings>;
+  remove(room: Jid, reason: string | undefined): Promise<void>;
+  users(room: Jid): Promise<readonly RoomUser[]>;
+  affiliations(room: Jid): Promise<readonly RoomAffiliation[]>;
+  setAffiliation(room: Jid, account: Jid, affiliation: RoomAffiliation["affiliation"] | "none"): Promise<void>;
+  setRole(room: Jid, nick: string, role: RoomUser["role"]): Promise<void>;
+  kick(room: Jid, nick: string, reason: string | undefined): Promise<void>;
+  invite(room: Jid, from: Jid, to: Jid, reason: string | undefined): Promise<void>;
+  /** Who is not in the room speaks as the room itself. */
+  send(room: Jid, from: Jid, body: string): Promise<void>;
+  sendPrivately(room: Jid, from: Jid, nick: string, body: string): Promise<void>;
+  enter(room: Jid, user: Jid, nick: string, password: string | undefined): Promise<void>;
+  exit(room: Jid, user: Jid, nick: string): Promise<void>;
 }
 
 /** A message of an archive. */

@@ -1,6 +1,7 @@
 /** XEP-0045 Multi-User Chat 1.35.5: rooms on a domain of their own. */
 import { defineModule } from "../../hooks/define-module.ts";
 import { parseJid } from "../../stanza/jid.ts";
+import { RoomAdministration } from "./administration.ts";
 import { mucOptions } from "./options.ts";
 import { RoomService } from "./room-service.ts";
 import { roomMigrations } from "./room-store.ts";
@@ -27,6 +28,10 @@ export const muc = defineModule({
     const service = new RoomService(domain, context);
     on.serve(domain, (stanza, origin) => service.take(stanza, origin));
     on.account("removed", (account) => service.removeAccount(account));
+    // Every node is told, and looks after the rooms it has itself.
+    on.cluster("lost", ({ jid }) => service.occupantGone(jid));
+    on.answer("personalData", (account) => service.store.personalData(account));
+    on.provide("rooms", new RoomAdministration(service));
     return service.start();
   },
 });

@@ -54,11 +54,16 @@ export function setConfiguration(room: Room, from: Jid, query: Element): MaybePr
 }
 
 /** Stores a new configuration and lets it take effect. Throws `StanzaError`. */
-export async function configure(room: Room, from: Jid, { config, owners, admins }: ConfigChange): Promise<Effect[]> {
+export async function configure(
+  room: Room,
+  from: Jid,
+  { config, owners, admins }: ConfigChange,
+  byOperator = false,
+): Promise<Effect[]> {
   const { house, state } = room;
   const { options, access, store } = house;
   const becomesPersistent = config.persistent && !(state.config.persistent && !state.locked);
-  if (config.persistent && !state.config.persistent && !access.allow(options.accessPersistent, from)) {
+  if (!byOperator && config.persistent && !state.config.persistent && !access.allow(options.accessPersistent, from)) {
     throw new StanzaError("not-allowed", { text: "You may not make rooms persistent" });
   }
   const changes = listChanges(room, owners, admins);

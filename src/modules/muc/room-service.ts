@@ -1,7 +1,8 @@
 /** The rooms of one domain: which are online, how they are found, made, put to rest and ended. */
 import type { ModuleContext } from "../../hooks/define-module.ts";
-import { drop, handled, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
+import { drop, type Effect, handled, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
 import type { Placement } from "../../hooks/placement.ts";
+import type { RoomDetails } from "../../hooks/services.ts";
 import type { Origin } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
@@ -9,12 +10,14 @@ import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
 import { xml } from "../../xml/xml.ts";
+import { details } from "./administration.ts";
 import { occupantGone, refusal } from "./entering.ts";
 import type { MucOptions } from "./options.ts";
 import { Room, type RoomHouse } from "./room.ts";
 import { firstConfig, readConfig } from "./room-config.ts";
+import { toSelf } from "./room-presence.ts";
 import { affiliatedOf, type RoomDescription, RoomState, type StoredRoom } from "./room-state.ts";
-import { RoomStore } from "./room-store.ts";
+import { type ListedRoom, RoomStore } from "./room-store.ts";
 import { takeServiceIq } from "./service-iq.ts";
 
 /** Nicknames whose owners are remembered; most have none. */
@@ -45,6 +48,7 @@ export class RoomService {
     this.context = context;
     this.store = new RoomStore(context.store, domain);
     this.#placement = context.placement("muc");
+    this.#placement.onConflict((key) => this.#yield(key));
     this.#tellNick = context.notices(`muc nick ${domain}`, (nick) => {
       if (nick === undefined) this.#nickOwners.clear();
       else this.#nickOwners.delete(nick);
@@ -82,6 +86,38 @@ export class RoomService {
       timer.cancel();
       await Promise.allSettled(this.#ending.values());
     };
+  }
+
+  /** In whose name operators act where somebody must have done it. */
+  get owner(): Jid {
+    return this.context.address;
+  }
+
+  /** Throws `StanzaError` when the room is not one of this service, or another node of the cluster has it. */
+  requireHere(address: Jid): void {
+    if (address.domain !== this.domain || address.local === "") {
+      throw new StanzaError("item-not-found", { text: `${address.full} is no room of ${this.domain}` });
+    }
+    if (this.#placement.home(address.bare) !== undefined) {
+      throw new StanzaError("service-unavailable", { text: "Another node of the cluster has this room: ask there" });
+    }
+  }
+
+  /** All rooms, hidden ones included: the stored ones in the order of their names, then those of this node's memory alone. */
+  async listAll(limit: number, index: number): Promise<{ rooms: RoomDetails[]; count: number }> {
+    const stored = await this.store.count({ all: true });
+    const temporary = [...this.#rooms.values()].filter((room) => !room.isStored).map(details);
+    const page = await this.store.list({ all: true, limit, offset: index });
+    const rooms = page.map((row) => this.#listed(row));
+    const from = Math.max(0, index - stored);
+    rooms.push(...temporary.slice(from, from + limit - rooms.length));
+    return { rooms, count: stored + temporary.length };
+  }
+
+  #listed({ room, title, listed }: ListedRoom & { listed: boolean }): RoomDetails {
+    const jid = `${room}@${this.domain}`;
+    const online = this.#rooms.get(jid);
+    return { jid, title, private: !listed, usersNumber: online?.state.occupants.size ?? 0 };
   }
 
   get online(): Iterable<Room> {
@@ -274,6 +310,25 @@ export class RoomService {
     this.#placement.release(room.jid.bare);
   }
 
+  /** Another node has this room too, and keeps it: everybody in it is told that he is out, and comes back through the other. */
+  #yield(key: string): void {
+    const room = this.#rooms.get(key);
+    if (room === undefined) return;
+    const effects: Effect[] = [];
+    for (const occupant of [...room.state.occupants.values()]) {
+      effects.push(...toSelf(room, occupant, { leaving: true, codes: [332, 333] }));
+      room.state.remove(occupant);
+      this.#left(occupant.account.bare);
+    }
+    this.#forget(room);
+    this.#tell(effects);
+  }
+
+  #tell(effects: readonly Effect[]): void {
+    const told = this.context.run(effects);
+    if (told instanceof Promise) told.catch((error: unknown) => this.#failed(error, "occupants were not told"));
+  }
+
   /** Whoever makes a room of the same name later must not find what was said in this one. */
   #end(room: Room): Promise<void> {
     const archive = this.context.service("roomArchive");
@@ -342,11 +397,13 @@ export class RoomService {
   }
 
   /** A device is lost with its node: every room it was in is told. */
-  async occupantGone(device: Jid): Promise<void> {
+  occupantGone(device: Jid): Outcome {
+    const effects: Effect[] = [];
     for (const room of [...this.#rooms.values()]) {
       const outcome = occupantGone(room, device);
-      if (outcome !== undefined && "length" in outcome) await this.context.run(outcome);
+      if (outcome !== undefined && "length" in outcome) effects.push(...outcome);
     }
+    return effects;
   }
 
   /** Rooms of this node as plain data, and how they go on from it on another. */

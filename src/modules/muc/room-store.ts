@@ -1,5 +1,6 @@
 /** Persistent rooms, their affiliations and nicknames in the database. */
 import { sql } from "kysely";
+import type { PersonalData } from "../../hooks/points.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { flag, key, millis, text } from "../../store/columns.ts";
 import type { GroupCommit } from "../../store/group-commit.ts";
@@ -206,11 +207,18 @@ export class RoomStore {
   }
 
   /** Rooms in the order of their names behind `after`; those that may be found, or all. */
-  async list(options: { after?: string; limit: number; all?: boolean }): Promise<ListedRoom[]> {
-    let query = this.#db.selectFrom("muc_rooms").select(["room", "title"]).where("domain", "=", this.#domain);
+  async list(options: {
+    after?: string;
+    limit: number;
+    offset?: number;
+    all?: boolean;
+  }): Promise<(ListedRoom & { listed: boolean })[]> {
+    let query = this.#db.selectFrom("muc_rooms").select(["room", "title", "listed"]).where("domain", "=", this.#domain);
     if (options.all !== true) query = query.where("listed", "=", 1);
     if (options.after !== undefined) query = query.where("room", ">", options.after);
-    return query.orderBy("room").limit(options.limit).execute();
+    query = query.orderBy("room").limit(options.limit);
+    if (options.offset !== undefined) query = query.offset(options.offset);
+    return (await query.execute()).map((row) => ({ ...row, listed: row.listed === 1 }));
   }
 
   /** As `list`, the other way round: those before `before`, or the last ones, still in the order of their names. */
@@ -291,6 +299,30 @@ export class RoomStore {
         await trx.deleteFrom(table).where("domain", "=", this.#domain).where("jid", "=", account.bare).execute();
       }
     });
+  }
+
+  /** What is kept of an account. */
+  personalData(account: Jid): readonly PersonalData[] {
+    const affiliations = () => this.affiliationsOf(account);
+    const nick = () => this.registeredNick(account);
+    return [
+      {
+        name: "muc_affiliations",
+        columns: ["room", "affiliation", "nick", "reason"],
+        async *rows() {
+          for (const { room, affiliation, nick: own, reason } of await affiliations())
+            yield [room, affiliation, own, reason];
+        },
+      },
+      {
+        name: "muc_registered",
+        columns: ["nick"],
+        async *rows() {
+          const registered = await nick();
+          if (registered !== undefined) yield [registered];
+        },
+      },
+    ];
   }
 
   /** Where an account has affiliations. */

@@ -1,7 +1,20 @@
 /** XEP-0045 sections 8 to 10: roles and affiliations, and who may change whose. */
 import { expect, test } from "bun:test";
 import type { Person } from "../../support/conversation.ts";
-import { admin, adminGet, adminSet, configure, enter, hears, inRoom, owner, room, say, service, told } from "./rooms.ts";
+import {
+  admin,
+  adminGet,
+  adminSet,
+  configure,
+  enter,
+  hears,
+  inRoom,
+  owner,
+  room,
+  say,
+  service,
+  told,
+} from "./rooms.ts";
 
 async function lists(person: Person, item: string): Promise<string[]> {
   await person.takes();
@@ -88,7 +101,10 @@ test("the last owner stays owner", async () => {
   expect((await hears(bob)).at(-1)).toBe("presence Bob owner moderator bob@localhost/pc by=Alice 110");
   await alice.takes();
   await alice.sends(adminSet("<item jid='alice@localhost' affiliation='member'/>"));
-  expect(await hears(alice)).toEqual(["iq result", "presence Alice member participant alice@localhost/phone by=Alice 110"]);
+  expect(await hears(alice)).toEqual([
+    "iq result",
+    "presence Alice member participant alice@localhost/phone by=Alice 110",
+  ]);
   await talk.stop();
 });
 
@@ -156,7 +172,10 @@ test("an owner destroys the room: everybody is told once, with the other place a
   expect(told(farewell!)).toBe(`presence unavailable Bob none none 110 destroyed cave@${service}`);
   const element = farewell!.child("x", "http://jabber.org/protocol/muc#user")!.child("destroy")!;
   expect([element.childText("password"), element.childText("reason")]).toEqual(["key", "moved"]);
-  expect(await hears(alice)).toEqual(["iq result", `presence unavailable Alice none none 110 destroyed cave@${service}`]);
+  expect(await hears(alice)).toEqual([
+    "iq result",
+    `presence unavailable Alice none none 110 destroyed cave@${service}`,
+  ]);
   await bob.sends(say("anybody?"));
   expect((await hears(bob))[0]).toEndWith("item-not-found");
   await bob.sends(enter("Bob"));

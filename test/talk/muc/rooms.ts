@@ -22,10 +22,7 @@ export interface Rooms {
 /** Options of the module in the file's names. */
 export type Options = Readonly<Record<string, unknown>>;
 
-export function start(
-  options: Options = {},
-  more: Partial<ConversationOptions> = {},
-): Promise<Conversation> {
+export function start(options: Options = {}, more: Partial<ConversationOptions> = {}): Promise<Conversation> {
   const { modules = [], options: others = {}, ...rest } = more;
   return Conversation.start({
     ...rest,
