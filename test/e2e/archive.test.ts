@@ -161,6 +161,55 @@ await eachDatabase(describe, (database) => {
   });
 });
 
+describe("a room", () => {
+  const room = "tea@conference.localhost";
+  const muc = "http://jabber.org/protocol/muc";
+
+  async function read(client: XmppJs): Promise<Any[]> {
+    const results: Any[] = [];
+    const collect = (stanza: Any) => {
+      if (stanza.attrs.from === room && stanza.getChild("result", ns) !== undefined)
+        results.push(stanza.getChild("result"));
+    };
+    client.xmpp.on("stanza", collect);
+    await client.request(xml("iq", { type: "set", to: room }, xml("query", { xmlns: ns })));
+    client.xmpp.off("stanza", collect);
+    return results;
+  }
+  const inside = (result: Any) => result.getChild("forwarded").getChild("message");
+
+  test("is read by who was never in it, with the ids of live messages, and without what was taken back", async () => {
+    await using server = await startServer({ modules: `${modules}\n[modules.mod_muc]` });
+    for (const name of ["ann", "ben"]) await server.register(name);
+    const [ann, ben] = [await connect(server, "ann"), await connect(server, "ben")];
+    await ann.send(xml("presence", { to: `${room}/Ann` }, xml("x", { xmlns: muc })));
+    await ann.receives("own presence", (stanza) => stanza.is("presence") && stanza.attrs.from === `${room}/Ann`);
+    const form = xml("x", { xmlns: "jabber:x:data", type: "submit" });
+    await ann.request(xml("iq", { type: "set", to: room }, xml("query", { xmlns: `${muc}#owner` }, form)));
+    const live: string[] = [];
+    for (const text of ["one", "two"]) {
+      await ann.send(xml("message", { to: room, type: "groupchat", id: `id-${text}` }, xml("body", {}, text)));
+      const heard = await ann.message(text);
+      live.push(heard.getChildren("stanza-id").find((id: Any) => id.attrs.by === room).attrs.id);
+    }
+    const first = await read(ben);
+    expect(first.map((result) => inside(result).getChildText("body"))).toEqual(["one", "two"]);
+    expect(first.map((result) => result.attrs.id)).toEqual(live);
+    expect([inside(first[0]).attrs.from, inside(first[0]).attrs.to, inside(first[0]).getChild("x")]).toEqual([
+      `${room}/Ann`,
+      undefined,
+      undefined,
+    ]);
+    const retract = xml("retract", { xmlns: "urn:xmpp:message-retract:1", id: live[0] });
+    await ann.send(xml("message", { to: room, type: "groupchat", id: "r1" }, retract, xml("body", {}, "taken back")));
+    await ann.message("taken back");
+    const [stone] = await read(ben);
+    expect(inside(stone).getChild("retracted", "urn:xmpp:message-retract:1").attrs.id).toBe("r1");
+    expect(inside(stone).getChild("body")).toBeUndefined();
+    await Promise.all([ann.stop(), ben.stop()]);
+  });
+});
+
 describe("stanza over WebSocket", () => {
   let server: TestServer;
   beforeAll(async () => {
