@@ -176,6 +176,11 @@ export interface Questions {
   sentArchiveId(stanza: Stanza): string | undefined;
   /** Whether a session has read, or will read, this message of its account from the archive, and needs no other copy of it. */
   readFromArchive(session: Session, id: string): boolean | undefined;
+  /**
+   * Whether a session that has just been told of its archive reads it (XEP-0386): settles when it does, or when it has had
+   * the time; undefined when it was told nothing.
+   */
+  readsArchive(session: Session): MaybePromise<boolean | undefined>;
   /** Everything a module keeps of an account, table by table; asked of all modules (`askAll`) when a person wants his data. */
   personalData(account: Jid): readonly PersonalData[] | undefined;
   /** Features of a client's resource, as XEP-0115 or 0390 told us; undefined when it has told nothing we could check. */

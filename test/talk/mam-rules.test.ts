@@ -261,7 +261,10 @@ describe("offline messages", () => {
     expect((await bob.takes()).map((message) => message.childText("body"))).toEqual(["one", "two"]);
   });
 
-  test("do not come to who was told the state of the archive while binding (XEP-0386)", async () => {
+  const metadataOf = async (person: Person) => (await talk.host.registry.boundDescriptions[0]!(person.session))!.text;
+  const bodies = async (person: Person) => (await person.takes()).map((message) => message.childText("body"));
+
+  test("do not come to who was told the state of the archive while binding, and reads it (XEP-0386)", async () => {
     await start({}, both);
     const alice = await talk.online("alice@localhost/phone");
     await say(alice, "bob@localhost", "one");
@@ -269,12 +272,27 @@ describe("offline messages", () => {
       "<message to='bob@localhost'><body>fleeting</body><no-permanent-store xmlns='urn:xmpp:hints'/></message>",
     );
     const bob = await talk.login("bob@localhost/desk");
-    const [describe_] = talk.host.registry.boundDescriptions;
-    const metadata = (await describe_!(bob.session))!.text;
-    const page = await query(bob);
-    expect(metadata).toContain(`<end id='${page.last}'`);
+    const metadata = await metadataOf(bob);
     await bob.sends("<presence/>");
-    expect((await bob.takes()).map((message) => message.childText("body"))).toEqual(["fleeting"]);
+    await bob.receivesNothing();
+    await bob.sends(`<iq type='set' id='q'><query xmlns='${ns}'/></iq>`);
+    const [result, fin, message, ...more] = await bob.takes();
+    expect(metadata).toContain(`<end id='${result!.child("result", ns)!.attr("id")}'`);
+    expect(fin!.attr("type")).toBe("result");
+    expect([message!.childText("body"), more.length]).toEqual(["fleeting", 0]);
+  });
+
+  test("come a little later to who was told of the archive and does not read it", async () => {
+    await start({}, both);
+    const alice = await talk.online("alice@localhost/phone");
+    await say(alice, "bob@localhost", "one");
+    const bob = await talk.login("bob@localhost/desk");
+    await metadataOf(bob);
+    await bob.sends("<presence/>");
+    await say(alice, "bob@localhost", "two");
+    await bob.receivesNothing();
+    await talk.clock.advance(2_000);
+    expect(await bodies(bob)).toEqual(["one", "two"]);
   });
 });
 

@@ -55,6 +55,11 @@ const read = new SessionSlot<Read>("archive read", {
   },
 });
 
+/** The end of the archive when a session was told of it, until it reads it or seems not to. */
+const announced = new SessionSlot<bigint>("archive announced");
+/** How long a client that was told of its archive may take to ask for the first page. */
+const catchUpWithinMs = 2_000;
+
 export class UserArchives implements ArchiveService {
   readonly #house: UserArchivesHouse;
   readonly #options: NonNullable<ReturnType<typeof userOptions>>;
@@ -66,6 +71,8 @@ export class UserArchives implements ArchiveService {
   readonly #known = new BoundedMap<string, true>(knownMax);
   readonly #tellGone: (account: string) => void;
   readonly #groupMessages = new BoundedMap<string, string>(groupMessagesMax);
+  /** Who wants to know whether a session that was told of its archive reads it. */
+  readonly #waiting = new WeakMap<Session, () => void>();
   /** Ids of messages on their way out, for the copies to their sender's other resources. */
   readonly #sentIds = new WeakMap<Stanza, string>();
   /** A message between two of our users is cut into words once. */
@@ -233,15 +240,41 @@ export class UserArchives implements ArchiveService {
     const upTo = this.#ids.next();
     const answer = await this.#reader.answer(iq.payload, archive, iq.from);
     const { session } = iq;
-    if (session !== undefined) noteRead(session, answer, upTo);
+    if (session !== undefined) {
+      this.#readsNow(session);
+      noteRead(session, answer, upTo);
+    }
     const send = (stanza: Stanza): Effect => (session === undefined ? route(stanza) : writeTo(session, stanza));
     return [handled, ...answer.messages.map(send), send(resultOf(request, answer.fin))];
   }
 
-  /** XEP-0386: the state of the archive at this moment. The client will read it, so it needs no offline messages. */
+  /** XEP-0386: the state of the archive at this moment. */
   async bound(session: Session): Promise<Xml> {
-    read.set(session, { after: -1n, upTo: this.#ids.next() });
+    announced.set(session, this.#ids.next());
     return this.#reader.metadata(session.account);
+  }
+
+  /**
+   * XEP-0386 section 4.2 has a client of Bind 2 read everything from its archive, and so gets no offline messages. Not every
+   * client that binds so knows of archives: it counts when it asks for the first page, at once.
+   */
+  reads(session: Session): MaybePromise<boolean | undefined> {
+    if (announced.get(session) === undefined) return undefined;
+    return new Promise((resolve) => {
+      this.#waiting.set(session, () => resolve(true));
+      this.#house.clock.after(catchUpWithinMs, () => {
+        announced.set(session, undefined);
+        resolve(false);
+      });
+    });
+  }
+
+  #readsNow(session: Session): void {
+    const upTo = announced.get(session);
+    if (upTo === undefined) return;
+    announced.set(session, undefined);
+    read.set(session, { after: -1n, upTo });
+    this.#waiting.get(session)?.();
   }
 
   readBy(session: Session, text: string): boolean {

@@ -257,7 +257,10 @@ export class Mailboxes implements OfflineService {
     let after = 0;
     while (this.#takes(session, state)) {
       const page = await this.#store.page(session.account, after, pageSize);
-      if (page.length === 0 || !this.#takes(session, state)) return;
+      if (page.length === 0) return;
+      const reads = this.#house.ask("readsArchive", session);
+      if (reads instanceof Promise) await reads;
+      if (!this.#takes(session, state)) return;
       const handout = this.#hand(session, state, page);
       if (page.length < pageSize) return;
       after = page[page.length - 1]!.id;
