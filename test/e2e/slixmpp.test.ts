@@ -27,6 +27,7 @@ beforeAll(async () => {
   const names = ["alice", "bob", "carol", "dora", "erik", "fred", "gina", "hana", "ivan", "newcomer"];
   names.push("hugo", "ida", "jane", "kurt", "lisa", "mona", "nick");
   names.push("olga", "paul", "quin", "rita");
+  names.push("sara", "theo");
   await Promise.all(names.map((name) => server.register(name)));
 });
 afterAll(async () => {
@@ -113,6 +114,26 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
       private: ["room@rooms.example"],
       unknown: "service-unavailable",
     });
+  });
+
+  test("publish-subscribe: on the service and on accounts, tune, avatar, private data", async () => {
+    expect(await findings("pubsub")).toEqual([
+      { account: true },
+      { tune: "The Song", sender: "sara@localhost" },
+      { avatar: true },
+      { picture: true },
+      { private: 1 },
+      { closed: "not-allowed" },
+      { taken: "conflict" },
+      { subscription: "subscribed" },
+      { event: "one", payload: "first", sender: "pubsub.localhost" },
+      { forbidden: "forbidden" },
+      { items: ["one"] },
+      { access: "open" },
+      { retracted: true },
+      { deleted: "item-not-found" },
+      { last: "The Song" },
+    ]);
   });
 
   test("blocking", async () => {

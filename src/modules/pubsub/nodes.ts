@@ -3,6 +3,7 @@
 import { StanzaError } from "../../stanza/errors.ts";
 import { StoreConflict } from "../../store/errors.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import type { PubSubHouse, PubSubNode, PubSubService } from "./core.ts";
 import { type NodeConfig, readConfig, writeConfig } from "./node-config.ts";
 import type { NodeRow, PubSubStore, ServiceKey } from "./pubsub-store.ts";
@@ -41,8 +42,16 @@ export class Nodes {
     return node;
   }
 
-  async ofAccount({ server, username }: ServiceKey): Promise<readonly PubSubNode[]> {
-    return (await this.ofAccounts(server, [username])).get(username) ?? none;
+  ofAccount(service: ServiceKey): MaybePromise<readonly PubSubNode[]> {
+    const key = keyOf(service, "");
+    const known = this.#remembered.touch(key);
+    if (known !== undefined) return known;
+    const changes = this.#changes;
+    return then(this.#store.ofAccount(service.server, service.username), (rows) => {
+      const nodes = rows.length === 0 ? none : rows.map((row) => nodeFrom(row, this.#pepDefaults));
+      if (changes === this.#changes) this.#remembered.set(key, nodes);
+      return nodes;
+    });
   }
 
   /** The nodes of several accounts; of accounts without nodes the list is empty. */

@@ -146,22 +146,18 @@ export class Notifier {
     effects: Effect[],
   ): Promise<void> {
     const copies = new Copies(stanza, node.name);
-    if (!reached.has(account.bare)) this.#toResources(account, node.name, copies, reached, effects);
+    if (!reached.has(account.bare)) await this.#toResources(account, account, node.name, copies, reached, effects);
     if (node.config.access_model === "authorize") return;
     const contacts = (await this.#house.ask("presenceContacts", account)) ?? [];
     const groups = node.config.access_model === "roster" ? await this.#groupsOf(account) : undefined;
     for (const { jid, subscription } of contacts) {
       const contact = jid.toBare();
-      if (subscription === "to" || contact.domain !== this.#house.domain || !this.#house.isAvailable(contact)) continue;
-      if (reached.has(contact.bare)) continue;
+      if (subscription === "to" || contact.domain !== this.#house.domain || reached.has(contact.bare)) continue;
       if (node.config.access_model === "whitelist" && !affiliations.has(contact.bare)) continue;
-      if (refusedByAffiliation(affiliations.get(contact.bare)) !== undefined) continue;
+      if (node.shared && refusedByAffiliation(affiliations.get(contact.bare)) !== undefined) continue;
       if (groups !== undefined && !isAllowed(groups.get(contact.bare), node, affiliations.has(contact.bare))) continue;
-      const out = this.#house.ask("blocked", account, undefined, stanza.withTo(contact), "out");
-      if ((out instanceof Promise ? await out : out) === true) continue;
-      const incoming = this.#house.ask("blocked", contact, undefined, stanza.withTo(contact), "in");
-      if ((incoming instanceof Promise ? await incoming : incoming) === true) continue;
-      this.#toResources(contact, node.name, copies, reached, effects);
+      const done = this.#toResources(account, contact, node.name, copies, reached, effects);
+      if (done !== undefined) await done;
     }
   }
 
@@ -170,17 +166,46 @@ export class Notifier {
     return new Map(roster.map((entry) => [entry.jid, entry]));
   }
 
-  #toResources(account: Jid, node: string, copies: Copies, reached: ReadonlySet<string>, effects: Effect[]): void {
-    for (const resource of this.#house.resourcesOf(account)) {
-      if (!resource.available || reached.has(resource.jid.full)) continue;
-      if (!(resource instanceof Session)) {
-        if (resource.marked(marks.events)) effects.push(deliverTo(resource, copies.filtered(resource)));
-        continue;
+  /** A promise only where block lists have to be read. */
+  #toResources(
+    account: Jid,
+    receiver: Jid,
+    node: string,
+    copies: Copies,
+    reached: ReadonlySet<string>,
+    effects: Effect[],
+  ): undefined | Promise<void> {
+    let waiting: Promise<void> | undefined;
+    for (const resource of this.#house.resourcesOf(receiver)) {
+      if (!resource.available || (reached.size > 0 && reached.has(resource.jid.full))) continue;
+      if (!(resource instanceof Session) && !resource.marked(marks.events)) continue;
+      const wanted = resource instanceof Session ? interestsOf(this.#house, resource) : undefined;
+      if (wanted !== undefined && !(wanted instanceof Promise) && !wanted.has(node)) continue;
+      const copy = wanted === undefined ? copies.filtered(resource) : copies.plain(resource);
+      const send = () => {
+        if (wanted instanceof Promise) this.#whenKnown(wanted, resource as Session, node, copy);
+        else effects.push(deliverTo(resource, copy));
+      };
+      const blocked = receiver === account ? false : this.#isBlockedBetween(account, receiver, copy);
+      if (blocked === false) send();
+      else if (blocked !== true) {
+        const settled = blocked.then((is) => (is ? undefined : send()));
+        waiting = waiting === undefined ? settled : waiting.then(() => settled);
       }
-      const wanted = interestsOf(this.#house, resource);
-      if (wanted instanceof Promise) this.#whenKnown(wanted, resource, node, copies.plain(resource));
-      else if (wanted.has(node)) effects.push(deliverTo(resource, copies.plain(resource)));
     }
+    return waiting;
+  }
+
+  /** Whether one of them has blocked the other. */
+  #isBlockedBetween(account: Jid, receiver: Jid, stanza: Stanza): boolean | Promise<boolean> {
+    const out = this.#house.ask("blocked", account, undefined, stanza, "out");
+    if (out instanceof Promise) return out.then((is) => is === true || this.#isBlockedIn(receiver, stanza));
+    return out === true || this.#isBlockedIn(receiver, stanza);
+  }
+
+  #isBlockedIn(receiver: Jid, stanza: Stanza): boolean | Promise<boolean> {
+    const incoming = this.#house.ask("blocked", receiver, undefined, stanza, "in");
+    return incoming instanceof Promise ? incoming.then((is) => is === true) : incoming === true;
   }
 
   /** A client that is being asked what it wants gets the event when it has answered. */

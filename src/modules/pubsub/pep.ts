@@ -55,15 +55,20 @@ export class LastItems {
     const { house } = this.#core;
     const accounts = [session.account];
     const contacts = (await house.ask("presenceContacts", session.account)) ?? [];
-    const sharing = await house.ask("sharingPresenceWith", session.account);
     for (const { jid, subscription } of contacts) {
       const contact = jid.toBare();
       if (subscription === "from" || contact.domain !== house.domain || contact.local === "") continue;
-      if (sharing?.has(contact.bare) !== true) continue;
       if (this.#core.settings.ignoreOffline && !house.isAvailable(contact)) continue;
       accounts.push(contact);
     }
-    const effects = await this.#effects(session, await this.#candidates(accounts, wanted));
+    const all = await this.#candidates(accounts, wanted);
+    if (all.length === 0) return;
+    // Each must share its presence by its own roster, not by ours alone.
+    const sharing = await house.ask("sharingPresenceWith", session.account);
+    const shared = all.filter(({ service: { address } }) => {
+      return address.bare === session.account.bare || sharing?.has(address.bare) === true;
+    });
+    const effects = await this.#effects(session, shared);
     if (session.available) await house.run(effects);
   }
 

@@ -2,10 +2,12 @@
 import { type ExpressionBuilder, sql, type Transaction } from "kysely";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { isRetriable } from "../../store/errors.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import { retryWithBackoff } from "../../store/retry.ts";
 import { insertForId, insertRows, upsertRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import type { Clock } from "../../util/clock.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import type { Affiliation, Item, PubSubTables, Subscription } from "./pubsub-tables.ts";
 
 /** Where nodes are: a domain of its own, or an account (XEP-0163). */
@@ -58,10 +60,14 @@ const namesPerQuery = 500;
 export class PubSubStore {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #ofAccount: PreparedSelect<[server: string, username: string], SelectedNode>;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
+    this.#ofAccount = store.prepare((server: string, username: string) =>
+      this.#nodes().where("n.server", "=", server).where("n.username", "=", username).orderBy("n.name"),
+    );
   }
 
   get #db() {
@@ -117,6 +123,11 @@ export class PubSubStore {
       for (const row of rows) nodes.push(nodeRow(row));
     }
     return nodes;
+  }
+
+  /** All nodes of one account: what each login and logout may ask. */
+  ofAccount(server: string, username: string): MaybePromise<NodeRow[]> {
+    return then(this.#ofAccount.all(server, username), (rows) => rows.map(nodeRow));
   }
 
   /** Nodes of a service by name, behind `after`. */
@@ -436,7 +447,14 @@ export class PubSubStore {
     return rows.map((row) => ({ ...subscriptionOf(row), node: row.name }));
   }
 
+  /** Those whose time is over are forgotten first. */
   async countSubscriptions(nodeId: number): Promise<number> {
+    await this.#db
+      .deleteFrom("pubsub_subscription")
+      .where("node_id", "=", nodeId)
+      .where("expires_at", ">", 0)
+      .where("expires_at", "<=", this.#clock.now())
+      .execute();
     const row = await this.#db
       .selectFrom("pubsub_subscription")
       .select((of) => of.fn.countAll().as("total"))
@@ -532,16 +550,18 @@ async function countItems(db: any, nodeId: number, notBefore = 0): Promise<numbe
   return Number(row.total);
 }
 
-function nodeRow(row: {
-  id: number;
-  username: string;
-  name: string;
-  config: string;
-  created_at: number;
-  creator: string;
-  affiliated: number;
-  subscribed: number;
-}): NodeRow {
+interface SelectedNode {
+  readonly id: number;
+  readonly username: string;
+  readonly name: string;
+  readonly config: string;
+  readonly created_at: number;
+  readonly creator: string;
+  readonly affiliated: number;
+  readonly subscribed: number;
+}
+
+function nodeRow(row: SelectedNode): NodeRow {
   return {
     id: row.id,
     username: row.username,

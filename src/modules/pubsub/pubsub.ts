@@ -1,6 +1,6 @@
 /** XEP-0060 Publish-Subscribe 1.30.0 on a domain, and XEP-0163 Personal Eventing Protocol 1.2.2 on every account. */
 import { defineModule } from "../../hooks/define-module.ts";
-import { handled, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
+import { type Effect, handled, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
 import type { PersonalData } from "../../hooks/points.ts";
 import { type DiscoInfo, discoInfoElement, discoItemsElement } from "../../stanza/disco-info.ts";
 import { StanzaError } from "../../stanza/errors.ts";
@@ -11,7 +11,7 @@ import { pageRequest, resultSet } from "../../stanza/result-set.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { Access } from "./access.ts";
-import type { Core, PubSubService, PubSubSettings } from "./core.ts";
+import type { Core, PubSubNode, PubSubService, PubSubSettings } from "./core.ts";
 import { Desk } from "./desk.ts";
 import { accountFeatures, accountIdentity, Discovery, serviceInfo } from "./discovery.ts";
 import { deleteEvent, purgeEvent } from "./events.ts";
@@ -41,6 +41,10 @@ export const pubsub = defineModule({
     { number: 84, version: "1.1.4" },
     { number: 48, version: "1.2", note: "in private storage, unified with XEP-0402" },
     { number: 402, version: "1.2.0" },
+    { number: 118, version: "1.3.0", note: "a personal node like any other" },
+    { number: 172, version: "1.1", note: "a personal node like any other" },
+    { number: 292, version: "0.12.0", note: "the personal node" },
+    { number: 384, version: "0.9.1", note: "keys in personal nodes" },
   ],
   options: pubsubOptions,
   migrations: pubsubMigrations,
@@ -112,7 +116,7 @@ export const pubsub = defineModule({
         lastItems.presented(session);
         return undefined;
       });
-      on.session("unavailable", async (session) => {
+      on.session("unavailable", (session) => {
         lastItems.gone(session);
         if (context.isAvailable(session.account)) return undefined;
         return purgeOfflineNodes(core, serviceOf(session.account));
@@ -135,15 +139,24 @@ export const pubsub = defineModule({
   },
 });
 
-/** `pubsub#purge_offline`. */
-async function purgeOfflineNodes(core: Core, service: PubSubService): Promise<Outcome> {
-  const nodes = (await core.nodes.ofAccount(service.key)).filter(
-    ({ config }) => config.purge_offline && config.persist_items,
-  );
-  const effects = [];
+/** `pubsub#purge_offline`. Without the database the session must end all the same. */
+function purgeOfflineNodes(core: Core, service: PubSubService): MaybePromise<Outcome> {
+  const failed = (error: unknown): undefined => {
+    core.house.log.warn({ err: error, jid: service.address.full }, "nodes with purge_offline were not looked at");
+  };
+  const all = core.nodes.ofAccount(service.key);
+  if (all instanceof Promise) return all.then((nodes) => purgeAll(core, service, nodes)).catch(failed);
+  if (!all.some(({ config }) => config.purge_offline)) return undefined;
+  return purgeAll(core, service, all).catch(failed);
+}
+
+async function purgeAll(core: Core, service: PubSubService, nodes: readonly PubSubNode[]): Promise<Effect[]> {
+  const effects: Effect[] = [];
   for (const node of nodes) {
+    if (!node.config.purge_offline || !node.config.persist_items) continue;
     await core.store.purge(node.id);
-    if (node.config.notify_retract) effects.push(...(await core.notifier.toAll(service, node, purgeEvent(node.name))));
+    if (!node.config.notify_retract) continue;
+    effects.push(...(await core.notifier.toAll(service, node, purgeEvent(node.name))));
   }
   return effects;
 }

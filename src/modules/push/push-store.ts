@@ -1,12 +1,13 @@
 /** Which services are to be told when an account's devices sleep, in the database; what was read lately is remembered. */
 import { createHash } from "node:crypto";
 import type { ModuleContext } from "../../hooks/define-module.ts";
-import type { MaybePromise } from "../../hooks/effect.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { key, millis, text } from "../../store/columns.ts";
 import type { Migration } from "../../store/migrations.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import { upsertRow } from "../../store/rows.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 
 export const pushMigrations: readonly Migration[] = [
   {
@@ -63,9 +64,17 @@ export class PushStore {
   readonly #remembered = new BoundedMap<string, readonly Registration[]>(rememberedMax);
   #changes = 0;
   readonly #tell: (account: string) => void;
+  readonly #ofAccount: PreparedSelect<[server: string, username: string], Registration>;
 
   constructor(house: Pick<ModuleContext<unknown>, "store" | "clock" | "notices">) {
     this.#house = house;
+    this.#ofAccount = house.store.prepare((server: string, username: string) =>
+      this.#db
+        .selectFrom("push_registration")
+        .select(["jid", "node", "form", "resource"])
+        .where("server", "=", server)
+        .where("username", "=", username),
+    );
     this.#tell = house.notices("push", (account) => this.#forget(account));
   }
 
@@ -78,17 +87,13 @@ export class PushStore {
     return this.#remembered.touch(account.bare) ?? this.#load(account);
   }
 
-  async #load(account: Jid): Promise<readonly Registration[]> {
+  #load(account: Jid): MaybePromise<readonly Registration[]> {
     const changes = this.#changes;
-    const rows = await this.#db
-      .selectFrom("push_registration")
-      .select(["jid", "node", "form", "resource"])
-      .where("server", "=", account.domain)
-      .where("username", "=", account.local)
-      .execute();
-    const found = rows.length === 0 ? none : rows;
-    if (changes === this.#changes) this.#remembered.set(account.bare, found);
-    return found;
+    return then(this.#ofAccount.all(account.domain, account.local), (rows) => {
+      const found = rows.length === 0 ? none : rows;
+      if (changes === this.#changes) this.#remembered.set(account.bare, found);
+      return found;
+    });
   }
 
   /** False when the account has `most` others. */
