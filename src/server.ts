@@ -136,6 +136,8 @@ async function build(
     clock,
     random,
     decoySecret: await sharedSecret(store, random, "sasl decoys"),
+    log,
+    notices: (topic, heard) => cluster?.node.notices(topic, heard) ?? (() => undefined),
     plans: hostPlans(settings).map((plan) => ({
       ...plan,
       mechanisms: settings.hosts.get(plan.domain)!.auth.saslMechanisms,
@@ -148,7 +150,7 @@ async function build(
     random,
     log,
     hashesOf: (domain) => settings.hosts.get(domain)?.auth.hashes ?? [],
-    completed: () => authentication.refresh(),
+    completed: () => authentication.accountsChanged(),
   });
   disposals.push(() => completion.stop());
   const certificates = await loadCertificates(settings, dataDir, clock, log);

@@ -44,7 +44,7 @@ export function adminContext({ node, nodeName, completion, cluster, stop }: Admi
         try {
           return await importUsers(parts, lines, progress);
         } finally {
-          await authentication.refresh();
+          await authentication.accountsChanged();
           completion.start();
         }
       },

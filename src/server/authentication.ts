@@ -3,6 +3,7 @@ import { parseCredentials, type ScramHash, scramHashes } from "../auth/credentia
 import { deriveScramKeys, type PasswordHasher } from "../auth/password-hashing.ts";
 import { saslprep } from "../auth/saslprep.ts";
 import { LoginThrottle } from "../auth/throttle.ts";
+import type { Log } from "../observe/log.ts";
 import type { Host } from "../router/host.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Accounts } from "../store/accounts.ts";
@@ -36,15 +37,24 @@ export interface AuthenticationParts {
   readonly random: Randomness;
   readonly decoySecret: Uint8Array;
   readonly plans: readonly AuthenticationPlan[];
+  readonly log: Log;
+  /** Word from and to the other nodes: returns how to tell them. */
+  notices(topic: string, heard: () => void): (key: string) => void;
 }
 
 export class Authentication {
   readonly mechanisms: Mechanisms;
   readonly #parts: AuthenticationParts;
   readonly #hosts = new Map<string, HostAuthentication>();
+  readonly #tellOthers: (key: string) => void;
 
   constructor(parts: AuthenticationParts) {
     this.#parts = parts;
+    this.#tellOthers = parts.notices("sasl hashes", () => {
+      this.refresh().catch((error: unknown) => {
+        parts.log.warn({ err: error }, "which keys all accounts have could not be looked up; what was known stays");
+      });
+    });
     this.mechanisms = new Mechanisms({
       clock: parts.clock,
       randomness: parts.random,
@@ -54,9 +64,15 @@ export class Authentication {
     });
   }
 
+  /** Many accounts were made, or given more keys. */
+  async accountsChanged(): Promise<void> {
+    await this.refresh();
+    this.#tellOthers("");
+  }
+
   /**
    * Looks which hashes every account of each host has keys for. A client takes the strongest mechanism it knows and
-   * seldom a second one, so one that some accounts lack would lock them out. Run at start and after an import.
+   * seldom a second one, so one that some accounts lack would lock them out. Run at start, and on every node after an import.
    */
   async refresh(): Promise<void> {
     for (const plan of this.#parts.plans) {
