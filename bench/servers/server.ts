@@ -52,7 +52,7 @@ export interface ServerKind {
 }
 
 const readyTimeoutMs = 30_000;
-const stopTimeoutMs = 20_000;
+const stopTimeoutMs = 60_000;
 
 /** A port that nobody listens on now. */
 export function freePort(): Promise<number> {
