@@ -1,4 +1,5 @@
 /** The process of the load generator: carries out the plan in its argument and prints the outcome, both JSON. */
+import { fanout } from "./fanout.ts";
 import { idle, register } from "./idle.ts";
 import { logins } from "./logins.ts";
 import { offline } from "./offline.ts";
@@ -18,6 +19,8 @@ function run(plan: Plan): Promise<Outcome> {
       return pairs(plan);
     case "presence":
       return presence(plan);
+    case "fanout":
+      return fanout(plan);
     case "offline":
       return offline(plan);
   }

@@ -62,7 +62,16 @@ export interface OfflinePlan extends Common {
   readonly rounds: number;
 }
 
-export type Plan = RegisterPlan | IdlePlan | LoginsPlan | PairsPlan | PresencePlan | OfflinePlan;
+/** All users are in one room, and the first one talks. */
+export interface FanoutPlan extends Common {
+  readonly kind: "fanout";
+  readonly window: number;
+  readonly bodyBytes: number;
+  readonly warmupSeconds: number;
+  readonly seconds: number;
+}
+
+export type Plan = FanoutPlan | RegisterPlan | IdlePlan | LoginsPlan | PairsPlan | PresencePlan | OfflinePlan;
 
 export interface Latency {
   readonly p50Ms: number;

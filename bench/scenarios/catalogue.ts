@@ -1,6 +1,7 @@
 /** All scenarios, in the order in which `all` runs them. A new one is a file beside this and a line here. */
 import { archive } from "./archive.ts";
 import { connect } from "./connect.ts";
+import { fanout } from "./fanout.ts";
 import { floor } from "./floor.ts";
 import { growth } from "./growth.ts";
 import { login } from "./login.ts";
@@ -15,6 +16,7 @@ export const scenarios: readonly Scenario[] = [
   login,
   connect,
   presence,
+  fanout,
   offline,
   archive,
   growth,

@@ -1,6 +1,6 @@
 /** What a scenario is: cases, each a load for one server and the figures that come of it. */
 import type { Target } from "../load/client.ts";
-import type { IdlePlan, LoginsPlan, OfflinePlan, Outcome, PairsPlan, PresencePlan } from "../load/plan.ts";
+import type { FanoutPlan, IdlePlan, LoginsPlan, OfflinePlan, Outcome, PairsPlan, PresencePlan } from "../load/plan.ts";
 import type { Features } from "../servers/server.ts";
 
 /** How much of everything: the usual measure, or a quick look whose figures are rough. */
@@ -17,7 +17,8 @@ export type Load =
   | Without<LoginsPlan>
   | Without<PairsPlan>
   | Without<PresencePlan>
-  | Without<OfflinePlan>;
+  | Without<OfflinePlan>
+  | Without<FanoutPlan>;
 
 export interface Case {
   /** Unique in its scenario. */

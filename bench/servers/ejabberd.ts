@@ -51,7 +51,7 @@ modules:
   mod_version: {}
 ${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
   features.rooms === true
-    ? "  mod_muc: { access: all, access_create: all, max_users: infinity, default_room_options: { mam: false } }\n"
+    ? "  mod_muc: { access: all, access_create: all, max_users: 5000, default_room_options: { max_users: 5000, mam: false } }\n"
     : ""
 }`,
     );

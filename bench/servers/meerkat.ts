@@ -42,6 +42,7 @@ export const modules = [
   "mod_ping",
   "mod_register",
 ];
+const roomsSection = "[modules.mod_muc]\nmax_users = 5000\n[modules.mod_muc.default_room]\nmax_users = 5000\n";
 const database = "meerkat.sqlite";
 const noLog = createLog("none");
 
@@ -55,7 +56,7 @@ export const meerkat: ServerKind = {
   },
   async start({ folder, certificate, key, core, features, runtimeArguments = [] }): Promise<RunningServer> {
     const [plainPort, tlsPort] = [await freePort(), await freePort()];
-    const names = [...modules, ...(features.archive ? ["mod_mam"] : []), ...(features.rooms ? ["mod_muc"] : [])];
+    const names = [...modules, ...(features.archive ? ["mod_mam"] : [])];
     const listener = (port: number, mode: string) => `
 [[listen.c2s]]
 port = ${port}
@@ -86,6 +87,7 @@ connections_per_address_max = 20000
 acl = "all"
 value = "infinity"
 ${names.map((name) => `[modules.${name}]`).join("\n")}
+${features.rooms ? roomsSection : ""}
 `,
     );
     const args = [join(root, "src/main.ts"), "start", "--config", join(folder, "meerkat.toml"), "--data", folder];
