@@ -1,5 +1,6 @@
 /** Nodes, items, affiliations and subscriptions on every dialect. */
 import { describe, expect, test } from "bun:test";
+import { personalTables } from "../../../src/modules/pubsub/personal-data.ts";
 import { PubSubStore } from "../../../src/modules/pubsub/pubsub-store.ts";
 import { pubsubMigrations } from "../../../src/modules/pubsub/pubsub-tables.ts";
 import { parseJid } from "../../../src/stanza/jid.ts";
@@ -164,6 +165,42 @@ await eachDatabase(describe, (database) => {
         expect([...(await store.affiliations(ours)).keys()]).toEqual(["bob@localhost"]);
         await store.removeSubscription(ours, bob);
       }),
+    30_000,
+  );
+
+  test(
+    "what a person gets when he wants his data",
+    () =>
+      database.withStore(
+        async (store) => {
+          const nodes = new PubSubStore(store, store.clock);
+          const alice = parseJid("alice@localhost")!;
+          const own = await nodes.createNode(account, "own", "{}", alice.bare, undefined);
+          const news = await nodes.createNode(service, "news", "{}", "bob@localhost", "bob@localhost");
+          await nodes.setAffiliations(news, new Map([[alice.bare, "publisher" as const]]));
+          await nodes.setSubscription(news, alice, { subid: "s", state: "subscribed", options: "", expiresAt: 0 });
+          for (let at = 0; at < 120; at++) {
+            await nodes.publish(own, alice.bare, given(`i${at}`), { ...kept, itemsMax: 200 });
+          }
+          await nodes.publish(news, alice.bare, given("of alice"), kept);
+          await nodes.publish(news, "bob@localhost", given("of bob"), kept);
+          const found = new Map<string, unknown[][]>();
+          for (const { name, columns, rows } of personalTables(store, alice)) {
+            const all: unknown[][] = [];
+            for await (const row of rows()) {
+              expect(row.length).toBe(columns.length);
+              all.push([...row]);
+            }
+            found.set(name, all);
+          }
+          expect(found.get("pubsub_nodes")).toEqual([["own", "{}"]]);
+          expect(found.get("pubsub_payloads")!.length).toBe(121);
+          expect(found.get("pubsub_payloads")!.at(-1)!.slice(0, 2)).toEqual(["news", "of alice"]);
+          expect(found.get("pubsub_subscriptions")).toEqual([["pubsub.localhost", "news", "subscribed"]]);
+          expect(found.get("pubsub_affiliations")).toEqual([["pubsub.localhost", "news", "publisher"]]);
+        },
+        { migrations: pubsubMigrations },
+      ),
     30_000,
   );
 });
