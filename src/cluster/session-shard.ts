@@ -189,11 +189,13 @@ export class SessionShard {
       for (let index = 0; index < size; index++) to[at + index] = from[record + index]!;
       at += size;
     }
+    giveBack(from);
     this.words = to;
     this.bytes = Buffer.from(to.buffer);
     this.used = at;
     this.#free = 0;
     this.version++;
+    giveBack(this.#buckets);
     this.#buckets = new Uint32Array(Math.max(8, Math.min(this.#buckets.length, records * 2)));
     this.#taken = 0;
     for (let record = 1; record < at; record += this.sizeOf(record)) {
@@ -211,6 +213,7 @@ export class SessionShard {
   #grow(size: number): void {
     const words = new Uint32Array(size);
     words.set(this.words);
+    giveBack(this.words);
     this.words = words;
     this.bytes = Buffer.from(words.buffer);
   }
@@ -230,6 +233,7 @@ export class SessionShard {
       this.#hash.hash(this.words, key, length, domain);
       this.#insert(this.#buckets, entry);
     }
+    giveBack(old);
   }
 
   /** Puts an entry into the first empty place of the account that `hash` was just asked for. */
@@ -276,6 +280,11 @@ export class SessionShard {
       domain: this.words[record + Field.place]! & 0xfffff,
     };
   }
+}
+
+/** Memory of an array that nobody uses any more, at once: waiting for the collector, a growing directory takes several times its size. */
+function giveBack(array: Uint32Array): void {
+  (array.buffer as ArrayBuffer).transfer(0);
 }
 
 /** Doubling would leave a quarter of the memory empty; copying a shard is cheap, so the steps are small once it is large. */
