@@ -28,6 +28,7 @@ beforeAll(async () => {
   names.push("hugo", "ida", "jane", "kurt", "lisa", "mona", "nick");
   names.push("olga", "paul", "quin", "rita");
   names.push("sara", "theo");
+  names.push("oona", "pete");
   await Promise.all(names.map((name) => server.register(name)));
 });
 afterAll(async () => {
@@ -258,6 +259,23 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
       { others: "forbidden" },
       { default: "never", always: ["ivan@localhost"] },
       { last: ["archived", "to carol"] },
+    ]);
+  });
+
+  test("rooms: made, configured, entered, spoken in, moderated, ended", async () => {
+    expect(await findings("rooms")).toEqual([
+      { created: true },
+      { persistent: false, owners: ["oona@localhost"] },
+      { name: ["Slix"], persistent: true },
+      { own: "Pete", occupants: ["Oona", "Pete"] },
+      { nickname: "conflict" },
+      { heard: "slix@conference.localhost/Pete", kind: "groupchat" },
+      { private: "slix@conference.localhost/Oona" },
+      { members: ["pete@localhost"] },
+      { moderators: ["Oona", "Pete"] },
+      { destroy: "forbidden" },
+      { kicked: [110, 307] },
+      { after: "item-not-found" },
     ]);
   });
 });
