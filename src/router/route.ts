@@ -96,9 +96,9 @@ export class Router implements EffectTarget {
   spread(stanzas: readonly Stanza[], to: readonly Jid[], _origin: Origin | undefined): MaybePromise<void> {
     const waits: Promise<void>[] = [];
     for (const stanza of stanzas) {
-      const mould = new StanzaMould(stanza);
+      const mould = to.length > 1 ? new StanzaMould(stanza) : undefined;
       for (const address of to) {
-        const done = this.route(mould.copy(address), undefined);
+        const done = this.route(mould === undefined ? stanza.withTo(address) : mould.copy(address), undefined);
         if (done instanceof Promise) waits.push(done);
       }
     }

@@ -155,7 +155,7 @@ export class Stanza {
 
   /** For `StanzaMould`: the same stanza to somebody else, with the text it is written as. */
   written(to: Jid, xml: string): Stanza {
-    const copy = new Stanza(this.kind, to, this.from, this.type, this.id, this.extra, this.inner, this.#children);
+    const copy = new Stanza(this.kind, to, this.from, this.type, this.id, this.extra, this.inner, this.children);
     copy.#xml = xml;
     return copy;
   }
