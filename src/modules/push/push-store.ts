@@ -84,7 +84,7 @@ export class PushStore {
 
   /** From memory where it is known. May throw the errors of the store. */
   of(account: Jid): MaybePromise<readonly Registration[]> {
-    return this.#remembered.touch(account.bare) ?? this.#load(account);
+    return this.#remembered.get(account.bare) ?? this.#load(account);
   }
 
   #load(account: Jid): MaybePromise<readonly Registration[]> {

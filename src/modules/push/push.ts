@@ -92,8 +92,11 @@ export const push = defineModule({
         pusher.push(account, registration, summary);
       }
     };
-    const later = (account: Jid, use: (registrations: readonly Registration[]) => MaybePromise<void>): undefined => {
-      const found = store.of(account);
+    const later = (
+      account: Jid,
+      use: (registrations: readonly Registration[]) => MaybePromise<void>,
+      found = store.of(account),
+    ): undefined => {
       if (!(found instanceof Promise)) {
         if (found.length > 0) void use(found);
         return undefined;
@@ -105,23 +108,22 @@ export const push = defineModule({
       return undefined;
     };
 
+    // Most accounts have no device: for those a message costs a look into memory.
     on.stage("incoming", "message", (stanza, account) => {
       if (stanza.type === "error") return undefined;
-      if (stanza.has("pubsub", ns.pubsub)) return later(account, () => revoked(store, account, stanza));
-      return later(account, (registrations) => {
-        if (pushVerdict(stanza, policy).push) wake(account, registrations, summaryOf(stanza));
-      });
+      const found = store.of(account);
+      if (!(found instanceof Promise) && found.length === 0) return undefined;
+      if (stanza.has("pubsub", ns.pubsub)) return later(account, () => revoked(store, account, stanza), found);
+      if (!pushVerdict(stanza, policy).push) return undefined;
+      return later(account, (registrations) => wake(account, registrations, summaryOf(stanza)), found);
     });
     // Of sessions that are awake it is remembered until they have acknowledged it.
     on.stage("delivered", "message", (stanza, account, resources) => {
       if (stanza.type === "error") return undefined;
-      return later(account, (registrations) => {
-        for (const resource of resources) {
-          if (!(resource instanceof Session) || resource.outlet?.afterAcknowledged === undefined) continue;
-          if (!isAwake(resource) || !registrations.some((one) => one.resource === resource.jid.resource)) continue;
-          if (pushVerdict(stanza, policy).push) watch(resource, summaryOf(stanza));
-        }
-      });
+      const found = store.of(account);
+      if (!(found instanceof Promise) && found.length === 0) return undefined;
+      if (!pushVerdict(stanza, policy).push) return undefined;
+      return later(account, (registrations) => watchAll(registrations, resources, summaryOf(stanza)), found);
     });
     // A session that seemed awake and is not: what it has not acknowledged wakes its device.
     const overslept = (session: Session): readonly Effect[] | undefined => {
@@ -159,6 +161,14 @@ export const push = defineModule({
 /** Whether a resource gets messages and shows them: it is available, connected, and its client does not say it is inactive. */
 function isAwake(resource: Resource): boolean {
   return resource.available && !resource.marked(marks.detached) && !resource.marked(marks.inactive);
+}
+
+function watchAll(registrations: readonly Registration[], resources: readonly Resource[], summary: PushSummary): void {
+  for (const resource of resources) {
+    if (!(resource instanceof Session) || resource.outlet?.afterAcknowledged === undefined || !isAwake(resource))
+      continue;
+    if (registrations.some((one) => one.resource === resource.jid.resource)) watch(resource, summary);
+  }
 }
 
 /** Remembers a message, which has been written, until the client has acknowledged it. */
