@@ -11,10 +11,12 @@ import { attributes, escapeAttribute, type Xml, xml } from "../../xml/xml.ts";
 import { type ArchiveQuery, highest, lowest, type QueriedArchive, queryForm, readQuery } from "./archive-query.ts";
 import type { ArchiveFilter, ArchiveRow, ArchiveStore } from "./archive-store.ts";
 
-/** Longer lists are not counted: XEP-0059 allows it where counting is dear. Also the last place that `<index/>` may name. */
-const countedMax = 10_000;
+/** Longer lists are not counted: XEP-0059 allows it where counting is dear. */
+const countedMax = 1_000;
+/** The last place that `<index/>` may name. */
+const skippedMax = 10_000;
 /** Where each row has to be looked at, and not the index alone. */
-const countedSlowlyMax = 1_000;
+const countedSlowlyMax = 250;
 /** `<max>0</max>` asks for nothing but the count, so there it may take longer. */
 const countedAloneMax = 1_000_000;
 
@@ -80,8 +82,8 @@ export class ArchiveReader {
     const limit = Math.min(query.page.max ?? defaultResultLimit, maxResultLimit);
     const { filter, page: wanted } = query;
     const skipped = wanted.index ?? 0;
-    if (skipped > countedMax) {
-      throw new StanzaError("feature-not-implemented", { text: `No page by an index beyond ${countedMax}` });
+    if (skipped > skippedMax) {
+      throw new StanzaError("feature-not-implemented", { text: `No page by an index beyond ${skippedMax}` });
     }
     if (query.nothing) return { page: [], complete: true, skipped };
     const backwards = wanted.before !== undefined;
@@ -110,7 +112,9 @@ export class ArchiveReader {
     if (whole && complete) return { index: 0, count: page.length };
     if (query.simple || this.#limits.enforceSimpleQueries) return {};
     const alone = wanted.max === 0;
-    const slow = (filter.peer ?? filter.nick ?? filter.sender ?? filter.words) !== undefined;
+    // The index of words has to find all of them before the first is counted.
+    if (filter.words !== undefined && wanted.max !== 0) return {};
+    const slow = (filter.peer ?? filter.nick ?? filter.sender) !== undefined;
     const most = alone ? countedAloneMax : slow ? countedSlowlyMax : countedMax;
     const { total, earlier } = await this.#store.count(filter, most + 1, page[0]?.id);
     if (total > most) return alone ? { count: most } : whole && wanted.before === undefined ? { index: 0 } : {};
