@@ -40,7 +40,7 @@ beforeAll(async () => {
     startServer({
       // Both people sit at one address.
       general: "registration_timeout = 0",
-      modules: `${modules}\n[modules.mod_blocking]\n[modules.mod_register]`,
+      modules: `${modules}\n[modules.mod_blocking]\n[modules.mod_register]\n[modules.mod_muc]`,
     }),
     startServer({ modules }),
   ]);
@@ -174,6 +174,34 @@ class Person {
   async reads(text: string): Promise<void> {
     await this.page.locator("converse-chat .chat-msg__text", { hasText: text }).waitFor();
   }
+
+  /** Enters a room by its address, making it if it is not there. */
+  async entersRoom(address: string): Promise<void> {
+    await this.page.locator("#chatrooms converse-dropdown button").click();
+    await this.page.locator(".show-add-muc-modal").click();
+    const form = this.page.locator("converse-add-muc-modal form");
+    await form.locator("input[name=chatroom]").fill(address);
+    await form.locator("input[name=join]").click();
+    await this.page.locator("converse-muc textarea").waitFor();
+  }
+
+  async saysInRoom(text: string): Promise<void> {
+    const box = this.page.locator("converse-muc textarea");
+    await box.fill(text);
+    await box.press("Enter");
+  }
+
+  async readsInRoom(text: string): Promise<void> {
+    await this.page.locator("converse-muc .chat-msg__text", { hasText: text }).waitFor();
+  }
+
+  /** Waits until the room's list of occupants shows this nickname. */
+  async seesOccupant(nick: string): Promise<void> {
+    await this.page
+      .locator("converse-muc .occupant-list, converse-muc .occupants-list", { hasText: nick })
+      .first()
+      .waitFor();
+  }
 }
 
 withChromium(
@@ -275,6 +303,34 @@ withChromium(
     await erin.logIn("erin", "secret");
     expect(erin.foreign).toEqual([]);
     await erin.context.close();
+  },
+  testTimeoutMs,
+);
+
+withChromium(
+  "two people meet in a room, and one who comes later reads what was said",
+  async () => {
+    await Promise.all(["heidi", "ivan", "judy"].map((name) => open.register(name)));
+    const [heidi, ivan] = await Promise.all([Person.at(open), Person.at(open)]);
+    await Promise.all([heidi.logIn("heidi", "secret"), ivan.logIn("ivan", "secret")]);
+    await heidi.entersRoom("den@conference.localhost");
+    await heidi.saysInRoom("Anybody here?");
+    await heidi.readsInRoom("Anybody here?");
+    await ivan.entersRoom("den@conference.localhost");
+    await ivan.readsInRoom("Anybody here?");
+    await heidi.seesOccupant("ivan");
+    await ivan.saysInRoom("I am & <you>?");
+    await heidi.readsInRoom("I am & <you>?");
+    const judy = await Person.at(open);
+    await judy.logIn("judy", "secret");
+    await judy.entersRoom("den@conference.localhost");
+    await judy.readsInRoom("I am & <you>?");
+    await judy.seesOccupant("heidi");
+    for (const person of [heidi, ivan, judy]) {
+      expect(person.problems).toEqual([]);
+      expect(person.foreign).toEqual([]);
+      await person.context.close();
+    }
   },
   testTimeoutMs,
 );

@@ -141,7 +141,11 @@ async function start() {
     autocomplete_providers_url: null,
     xmpp_providers_url: "",
     providers_link: "",
-    muc_search_service: "",
+    // Converse has no field for a room's address without a service to search in; this server has none, and says so.
+    muc_search_service: settings.domain,
+    muc_nickname_from_jid: true,
+    // Left out, Converse asks for no history at all; where the room has an archive it reads that instead.
+    muc_history_max_stanzas: 100,
     render_media: false,
     embed_3rd_party_media_players: false,
     fetch_url_headers: false,
