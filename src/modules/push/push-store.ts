@@ -84,7 +84,12 @@ export class PushStore {
 
   /** From memory where it is known. May throw the errors of the store. */
   of(account: Jid): MaybePromise<readonly Registration[]> {
-    return this.#remembered.get(account.bare) ?? this.#load(account);
+    const known = this.#remembered.get(account.bare);
+    if (known !== undefined) return known;
+    const loading = this.#load(account);
+    // A caller that turns out not to need the answer must not leave its failure unhandled.
+    if (loading instanceof Promise) loading.catch(() => undefined);
+    return loading;
   }
 
   #load(account: Jid): MaybePromise<readonly Registration[]> {
