@@ -126,7 +126,14 @@ export function budgets(results: Results): Budget[] {
     }),
     share(results, "login, SCRAM-SHA-1", "login", "SCRAM-SHA-1", { must: 4, aim: 6 }),
     share(results, "login, SCRAM-SHA-1 with TLS 1.3", "login", "SCRAM-SHA-1, TLS", { must: 2, aim: 3 }),
-    share(results, "1,000 messages/s", "messages", rate, { must: 5 }),
+    // 1/5 of what ejabberd costs with busy waiting, 25 s; here it runs without, which is better for it.
+    atMost(figureOf(messages, rate, "meerkat", "cpu"), {
+      what: "1,000 messages/s: CPU per 100k",
+      must: 5,
+      unit: "s",
+      digits: 2,
+      command: `messages --cases "${rate}"`,
+    }),
     atMost(figureOf(messages, rate, "meerkat", "p99"), {
       what: "1,000 messages/s: p99 from the intended time, on a quiet core",
       must: 3,

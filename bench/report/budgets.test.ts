@@ -1,0 +1,72 @@
+import { expect, test } from "bun:test";
+import { budgets, scannerRate } from "./budgets.ts";
+import { replacePart } from "./document.ts";
+import type { Result } from "./result.ts";
+
+const scannerText = `stanza          chunk     parser         MB/s    stanzas/s
+message 200 B   1 stanza  meerkat       320.2      1600000
+message 200 B   64 KB     meerkat       310.5      1500000
+message 200 B   64 KB     saxes          50.0       250000
+message 200 B   64 KB     ltx            40.0       200000
+message 4 KB    64 KB     meerkat       900.0       200000
+`;
+
+function resultOf(rows: readonly [string, string, Record<string, number>][]): Result {
+  return {
+    scenario: "",
+    at: "",
+    command: "",
+    machine: { cpu: "", cores: 2, kernel: "", bun: "" },
+    versions: {},
+    rounds: 1,
+    rows: rows.map(([name, server, medians]) => ({
+      case: name,
+      users: 1,
+      server,
+      medians,
+      spread: 0,
+      otherCores: { median: 0, max: 0 },
+      loadCores: 0,
+      outcomes: [],
+    })),
+  };
+}
+
+test("the scanner's rate is read off its table", () => {
+  expect(scannerRate(scannerText, "meerkat")).toBe(310.5);
+  expect(scannerRate(scannerText, "other")).toBeUndefined();
+  expect(scannerRate(undefined, "meerkat")).toBeUndefined();
+});
+
+test("budgets are met, missed or not measured", () => {
+  const known: Record<string, Result> = {
+    messages: resultOf([
+      ["plain, 1 outstanding", "meerkat", { cpu: 3 }],
+      ["plain, 1 outstanding", "ejabberd", { cpu: 15 }],
+      ["plain, 10 outstanding", "meerkat", { cpu: 2 }],
+      ["plain, 10 outstanding", "ejabberd", { cpu: 7 }],
+    ]),
+    connect: resultOf([["plain", "meerkat", { bytes: 6 }]]),
+    growth: resultOf([
+      ["1,000 users", "meerkat", { cpu: 2, bytes: 5 }],
+      ["15,000 users", "meerkat", { cpu: 2.6, bytes: 4 }],
+    ]),
+  };
+  const all = budgets({ of: (name) => known[name], micro: () => scannerText });
+  const of = (what: string) => all.find((budget) => budget.what.startsWith(what))!;
+  expect(of("messages, 1 outstanding")).toMatchObject({ met: true, measured: "1/5.0 (3.00 of 15.00 s)" });
+  expect(of("messages, 10 outstanding")).toMatchObject({ met: false, measured: "1/3.5 (2.00 of 7.00 s)" });
+  expect(of("over TLS, 1")).toMatchObject({ met: undefined, measured: undefined });
+  expect(of("idle user, plain")).toMatchObject({ met: true, measured: "6.0 KB" });
+  expect(of("scanner")).toMatchObject({ met: true, measured: "311 MB/s, 6.2 and 7.8 times" });
+  expect(of("growth, 1,000 users to 15,000 users: CPU")).toMatchObject({ met: false, measured: "1.30 times" });
+  expect(of("growth, 1,000 users to 15,000 users: memory")).toMatchObject({ met: true });
+});
+
+test("a generated part is replaced, and only it", () => {
+  const text = "a\n<!-- bench: x -->\nold\n<!-- bench end -->\nb\n<!-- bench: y -->\n<!-- bench end -->\n";
+  const once = replacePart(text, "x", "new");
+  expect(once).toBe("a\n<!-- bench: x -->\n\nnew\n\n<!-- bench end -->\nb\n<!-- bench: y -->\n<!-- bench end -->\n");
+  expect(replacePart(once, "x", "new")).toBe(once);
+  expect(() => replacePart(text, "z", "")).toThrow("no place for 'z'");
+});
