@@ -1,0 +1,108 @@
+/** Several started servers that are one cluster, over a real database and a real NATS (or Unix sockets), for tests from outside. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { FreshDatabase } from "./databases.ts";
+import { startServer, type TestServer } from "./server.ts";
+import { connectionToml } from "./server-database.ts";
+
+export interface ClusterPlan {
+  readonly nodes: number;
+  readonly database: FreshDatabase;
+  /** Lines of `[cluster]` beside its name: by default the local fabric. */
+  readonly fabric?: string;
+  /** Tables of modules; by default all. */
+  readonly modules?: string;
+}
+
+export class TestCluster {
+  readonly nodes: readonly TestServer[];
+
+  private constructor(nodes: readonly TestServer[]) {
+    this.nodes = nodes;
+  }
+
+  static async start(plan: ClusterPlan): Promise<TestCluster> {
+    const name = `test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+    const nodes: TestServer[] = [];
+    const start = (number: number) =>
+      startServer({
+        database: connectionToml(plan.database),
+        modules: plan.modules,
+        general: "",
+        extra: `[cluster]\nname = "${name}"\nnode_name = "n${number}"\n${plan.fabric ?? 'fabric = "local"'}\n`,
+      });
+    try {
+      // The first makes the tables, which takes it as long as all others together.
+      nodes.push(await start(1));
+      const others = Array.from({ length: plan.nodes - 1 }, (_, at) => start(at + 2));
+      for (const other of await Promise.allSettled(others)) {
+        if (other.status === "rejected") throw other.reason;
+        nodes.push(other.value);
+      }
+      const cluster = new TestCluster(nodes);
+      await cluster.ready();
+      return cluster;
+    } catch (error) {
+      for (const node of nodes) await node.stop();
+      throw error;
+    }
+  }
+
+  get ports(): number[] {
+    return this.nodes.map((node) => node.c2sPort);
+  }
+
+  /** Makes accounts u0, u1, … with the password "secret". */
+  async accounts(count: number): Promise<void> {
+    const [node] = this.nodes;
+    const file = join(node!.dataDir, "users.csv");
+    writeFileSync(file, Array.from({ length: count }, (_, at) => `u${at},localhost,secret\n`).join(""));
+    await node!.ctl("account", "importUsers", "--filename", file);
+  }
+
+  /** Waits until every node sees all others up and in sync. */
+  async ready(withinMs = 20_000): Promise<void> {
+    await eventually(withinMs, async () => {
+      for (const node of this.nodes) {
+        const response = await fetch(`http://127.0.0.1:${node.httpPort}/health/ready`);
+        if (response.status !== 200) throw new Error(`not ready: ${await response.text()}`);
+      }
+      for (const node of this.nodes) {
+        const states = (await node.ctl("cluster", "nodes")) as { state: string }[];
+        const up = states.filter(({ state }) => state === "up").length;
+        if (up !== this.nodes.length - 1) throw new Error(`sees ${JSON.stringify(states)}`);
+      }
+    });
+  }
+
+  /** How many sessions each node believes each node to have, by name; equal on all when tables are. */
+  async sessionCounts(nodes: readonly TestServer[] = this.nodes): Promise<Record<string, number>[]> {
+    const views: Record<string, number>[] = [];
+    for (const node of nodes) {
+      const seen = (await node.ctl("cluster", "nodes")) as { name: string; state: string; sessions: number }[];
+      views.push(Object.fromEntries(seen.map(({ name, sessions }) => [name, sessions])));
+    }
+    return views;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.stop()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** Tries until it works; then returns what that gave. Throws the last error when the time is over. */
+export async function eventually<T>(withinMs: number, attempt: () => T | Promise<T>): Promise<T> {
+  const started = performance.now();
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (performance.now() - started > withinMs) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
