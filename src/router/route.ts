@@ -46,10 +46,9 @@ export interface OtherNodes {
   /** Ends the session of a resource of another node; resolves when it is over, or its node gone. Never rejects. */
   close(resource: Resource, error: StreamError, how: SessionEnd): Promise<void>;
   /**
-   * Brings the session that can be resumed under this id here, from whichever node holds it; resolves to whether it came. Undefined when
-   * no other node has a session of the account. Never rejects.
+   * Brings the session that can be resumed under this id here, from whichever node holds it; resolves to whether it came. Never rejects.
    */
-  fetch(resumeId: string, account: Jid): Promise<boolean> | undefined;
+  fetch(resumeId: string, account: Jid): Promise<boolean>;
 }
 
 export class Router implements EffectTarget {

@@ -13,7 +13,7 @@ const possible = natsInstalled && postgres !== undefined && postgres.unavailable
 const suite = describe.skipIf(!possible);
 
 /** Users of a load; an even number. The promise is tested with 1,000 by hand, see docs/cluster.md. */
-const users = Number(process.env.CLUSTER_USERS ?? 120);
+const users = Number(process.env.CLUSTER_USERS ?? 60);
 const perSecond = Number(process.env.CLUSTER_RATE ?? users);
 
 let nats: OwnNats | undefined;

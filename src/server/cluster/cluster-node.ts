@@ -121,6 +121,7 @@ export class ClusterNode implements ModuleCluster {
       calls,
       clock,
       log,
+      somethingMoves: () => sessions.somethingMoves,
       flushTables: () => this.replicator.flush(),
     });
     sessions.mover = mover;

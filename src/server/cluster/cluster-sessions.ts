@@ -58,6 +58,11 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     );
   }
 
+  /** Whether sessions of other nodes move, or have moved lately. */
+  get somethingMoves(): boolean {
+    return !this.#moving.idle;
+  }
+
   // For the router.
 
   has(account: Jid): boolean {
@@ -104,10 +109,14 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     keeper.replace(session).catch((error: unknown) => log.error({ err: error }, "ending a replaced session failed"));
   }
 
-  fetch(resumeId: string, account: Jid): Promise<boolean> | undefined {
-    const nodes = new Set<number>();
-    this.#parts.directory.forEach(account.toBare(), (entry) => nodes.add(entry.owner.number));
-    return this.mover!.fetch(resumeId, account, nodes);
+  fetch(resumeId: string, account: Jid): Promise<boolean> {
+    const bare = account.toBare();
+    const nodesOf = (): ReadonlySet<number> => {
+      const nodes = new Set<number>();
+      this.#parts.directory.forEach(bare, (entry) => nodes.add(entry.owner.number));
+      return nodes;
+    };
+    return this.mover!.fetch(resumeId, bare, nodesOf);
   }
 
   // Towards other nodes.

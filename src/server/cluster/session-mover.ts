@@ -40,6 +40,18 @@ import {
 const stepMs = 5_000;
 const takeMs = 10_000;
 const fetchMs = 15_000;
+/** A session that has just moved is in the tables of all within this time, or a few of it. */
+const fetchAgainMs = 50;
+
+/** Answers to a `fetch`. */
+const Fetched = {
+  /** There is no such session. */
+  unknown: 0,
+  /** It is with the asker now. */
+  here: 1,
+  /** It has just moved to another node, perhaps the asker: look again. */
+  moved: 2,
+} as const;
 
 export interface SessionMoverParts {
   readonly router: Router;
@@ -48,6 +60,8 @@ export interface SessionMoverParts {
   readonly calls: FabricChannel;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whether sessions of other nodes move, or have moved lately. */
+  readonly somethingMoves: () => boolean;
   /** Tells other nodes now what this one has written to its tables. */
   readonly flushTables: () => void;
 }
@@ -96,43 +110,51 @@ export class SessionMover {
     return true;
   }
 
-  /** Brings a session here from one of `nodes`; see `OtherNodes.fetch`. */
-  fetch(resumeId: string, account: Jid, nodes: ReadonlySet<number>): Promise<boolean> | undefined {
-    const leaving = this.#parts.router.sessions.of(account.bare).find((session) => this.#moving.has(session));
-    if (nodes.size === 0 && leaving === undefined) return undefined;
-    return this.#fetch(resumeId, account, nodes, leaving);
+  /**
+   * Brings a session here from whichever node has it; see `OtherNodes.fetch`. `nodesOf` says on which an account has sessions now. Where
+   * it moves just then it is waited for.
+   */
+  async fetch(resumeId: string, account: Jid, nodesOf: () => ReadonlySet<number>): Promise<boolean> {
+    const { clock, keeper, router } = this.#parts;
+    const started = clock.monotonic();
+    for (;;) {
+      const leaving = router.sessions.of(account.bare).find((session) => this.#moving.has(session));
+      if (leaving !== undefined) await this.#moving.get(leaving);
+      if (keeper.resumptions.find(resumeId, account.bare) !== undefined) return true;
+      let wait = leaving !== undefined;
+      for (const node of nodesOf()) {
+        const answer = await this.#ask(node, resumeId, account);
+        if (answer === Fetched.here) return true;
+        if (answer === Fetched.moved) wait = true;
+      }
+      if (!wait && !this.#parts.somethingMoves()) return false;
+      if (clock.monotonic() - started > fetchMs) return false;
+      await new Promise<void>((resolve) => clock.after(fetchAgainMs, resolve));
+    }
   }
 
-  async #fetch(
-    resumeId: string,
-    account: Jid,
-    nodes: ReadonlySet<number>,
-    leaving: Session | undefined,
-  ): Promise<boolean> {
-    const asked = new Set(nodes);
-    if (leaving !== undefined) {
-      // It is just on its way to another node, from where it can be had back.
-      await this.#moving.get(leaving);
-      for (const node of this.#parts.calls.peers.keys()) asked.add(node);
+  async #ask(node: number, resumeId: string, account: Jid): Promise<number> {
+    try {
+      const call: FetchCall = { resumeId, account: account.bare };
+      const answer = await this.#parts.calls.request(node, withJson(Call.fetch, call), fetchMs);
+      return answer[0] ?? Fetched.unknown;
+    } catch (error) {
+      this.#parts.log.warn({ err: error, node, jid: account.bare }, "a session could not be fetched");
+      return Fetched.unknown;
     }
-    const call: FetchCall = { resumeId, account: account.bare };
-    for (const node of asked) {
-      try {
-        const answer = await this.#parts.calls.request(node, withJson(Call.fetch, call), fetchMs);
-        if (answer[0] === 1) return true;
-      } catch (error) {
-        this.#parts.log.warn({ err: error, node, jid: account.bare }, "a session could not be fetched");
-      }
-    }
-    return false;
   }
 
   /** Another node asks for one of our sessions. */
   async fetched(asker: number, bytes: Uint8Array): Promise<Uint8Array> {
     const { resumeId, account } = jsonOf<FetchCall>(bytes);
     const found = this.#parts.keeper.resumptions.find(resumeId, account);
-    if (found === undefined || this.#moving.has(found.session)) return Uint8Array.of(0);
-    return Uint8Array.of((await this.give([found.session], asker)) === 1 ? 1 : 0);
+    if (found === undefined) return Uint8Array.of(Fetched.unknown);
+    const moving = this.#moving.get(found.session);
+    if (moving !== undefined) {
+      await moving;
+      return Uint8Array.of(Fetched.moved);
+    }
+    return Uint8Array.of((await this.give([found.session], asker)) === 1 ? Fetched.here : Fetched.unknown);
   }
 
   /** Sessions come. They are in the tables of all who hear of it later than of the answer. */
