@@ -84,6 +84,8 @@ export class AdminRosters implements RosterService {
 
   /** There is no stanza at hand that could be dropped or handled: only what goes to others counts. */
   async #run(effects: readonly Effect[]): Promise<void> {
-    await this.#house.run(effects.filter(({ do: what }) => what === "route" || what === "deliver"));
+    await this.#house.run(
+      effects.filter(({ do: what }) => what === "route" || what === "deliver" || what === "present"),
+    );
   }
 }

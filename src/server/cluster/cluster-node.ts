@@ -113,7 +113,16 @@ export class ClusterNode implements ModuleCluster {
   async join(router: Router, keeper: SessionKeeper): Promise<void> {
     const { clock, log } = this.#parts;
     const calls = this.fabric.channel(Channel.calls);
-    const sessions = new ClusterSessions({ router, keeper, directory: this.directory, link: this.link, clock, log });
+    const sessions = new ClusterSessions({
+      router,
+      keeper,
+      directory: this.directory,
+      link: this.link,
+      clock,
+      log,
+      nodeNumber: this.nodeNumber,
+      lifeOf: (number) => (number === this.nodeNumber ? this.fabric.self : this.fabric.peers.get(number ?? 0)),
+    });
     const mover = new SessionMover({
       router,
       keeper,

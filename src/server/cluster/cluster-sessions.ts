@@ -33,6 +33,8 @@ import type { SessionMover } from "./session-mover.ts";
 
 /** A session of another node that is to end is given up after this long. */
 const closeWaitMs = 3_000;
+/** What found its node gone is routed anew after this. */
+const rerouteMs = 20;
 
 export interface ClusterSessionsParts {
   readonly router: Router;
@@ -41,6 +43,9 @@ export interface ClusterSessionsParts {
   readonly link: Link;
   readonly clock: Clock;
   readonly log: Log;
+  readonly nodeNumber: number;
+  /** A node that is up, this one included. */
+  readonly lifeOf: (number: number | undefined) => NodeIdentity | undefined;
 }
 
 export class ClusterSessions implements OtherNodes, RemoteWay {
@@ -135,15 +140,25 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
   }
 
   /** Resolves when the stanza is the session's, or, its node being gone, has found another way. Never rejects. */
-  #send(place: Place, stanza: Stanza): Promise<void> {
+  async #send(place: Place, stanza: Stanza): Promise<void> {
+    // What was kept for a session that has moved here.
+    if (place.node === this.#parts.nodeNumber) return this.#delivered(place.serial, stanza);
     const bytes = stanzaToBytes(deliverHead(place.serial), stanza);
-    return this.#parts.link.send(place.node, bytes, true)!.catch((error: unknown) => this.#unsent(stanza, error));
+    try {
+      await this.#parts.link.send(place.node, bytes, true);
+    } catch (error) {
+      await this.#unsent(stanza, error);
+    }
   }
 
   async #unsent(stanza: Stanza, error: unknown): Promise<void> {
     if (error instanceof LinkFull) {
       await this.#parts.router.fail(stanza, new StanzaError("resource-constraint", { type: "wait" }));
-    } else await this.#giveBack(stanza);
+      return;
+    }
+    // The tables may take a moment longer to forget a node than the link: then the same way would be found again, and again.
+    await new Promise<void>((resolve) => this.#parts.clock.after(rerouteMs, resolve));
+    await this.#giveBack(stanza);
   }
 
   /** The session this was for is gone with its node, or was when it came. */
@@ -196,16 +211,18 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
         return this.#closed(jsonOf<CloseFrame>(bytes));
       case Frame.freeze: {
         const { move, serials } = jsonOf<FreezeFrame>(bytes);
-        this.#moving.freeze(from.number, serials);
+        this.#moving.freeze(from, serials);
         this.#sendRare(from.number, withJson(Frame.frozen, { move } satisfies FrozenFrame));
         return undefined;
       }
       case Frame.frozen:
         this.mover?.frozen(from.number, jsonOf<FrozenFrame>(bytes).move);
         return undefined;
-      case Frame.moved:
-        this.#moving.moved(from.number, jsonOf<MovedFrame>(bytes));
+      case Frame.moved: {
+        const moved = jsonOf<MovedFrame>(bytes);
+        this.#moving.moved(from, this.#parts.lifeOf(moved.target), moved);
         return undefined;
+      }
       default:
         return "unknown";
     }

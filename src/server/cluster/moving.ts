@@ -7,10 +7,17 @@ import type { Stanza } from "../../stanza/stanza.ts";
 import type { Clock } from "../../util/clock.ts";
 import type { MovedFrame } from "./frames.ts";
 
-/** Where a session is found. */
+/** Where a session is found: serials are unique in one life of a node. */
 export interface Place {
   readonly node: number;
+  readonly incarnation: number;
   readonly serial: number;
+}
+
+/** One life of a node, as far as it matters here. */
+interface Life {
+  readonly number: number;
+  readonly incarnation: number;
 }
 
 interface Kept {
@@ -65,26 +72,30 @@ export class MovingElsewhere {
     return this.#forwards.get(keyOf(place)) ?? place;
   }
 
-  freeze(node: number, serials: readonly number[]): void {
+  freeze(from: Life, serials: readonly number[]): void {
     for (const serial of serials) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      this.#frozen.set(keyOf({ node, serial }), { kept: [], whenOver: promise, over: resolve });
+      this.#frozen.set(keyOf(placeIn(from, serial)), { kept: [], whenOver: promise, over: resolve });
     }
   }
 
-  moved(node: number, { target, serials }: MovedFrame): void {
+  /** `target` is the life of the node they went to, as it is known here; undefined when they stay, or it is gone already. */
+  moved(from: Life, target: Life | undefined, { target: number, serials }: MovedFrame): void {
     const forwards: string[] = [];
     for (const [old, fresh] of Object.entries(serials)) {
-      const key = keyOf({ node, serial: Number(old) });
+      const here = placeIn(from, Number(old));
+      const key = keyOf(here);
       const frozen = this.#frozen.get(key);
       this.#frozen.delete(key);
-      const place = target === undefined ? { node, serial: Number(old) } : { node: target, serial: fresh };
-      if (target !== undefined && fresh !== 0) {
+      let place: Place | undefined;
+      if (number === undefined) place = here;
+      else if (target !== undefined && fresh !== 0) {
+        place = placeIn(target, fresh);
         this.#forwards.set(key, place);
         forwards.push(key);
       }
       for (const { stanza, settle } of frozen?.kept ?? []) {
-        settle(place.serial === 0 ? this.#giveBack(stanza) : this.#send(place, stanza));
+        settle(place === undefined ? this.#giveBack(stanza) : this.#send(place, stanza));
       }
       frozen?.over();
     }
@@ -96,6 +107,7 @@ export class MovingElsewhere {
 
   /** The node of these sessions is gone, and whoever was to take them has not said so. */
   nodeGone(node: number): void {
+    for (const [key, place] of this.#forwards) if (place.node === node) this.#forwards.delete(key);
     for (const [key, frozen] of this.#frozen) {
       if (!key.startsWith(`${node} `)) continue;
       this.#frozen.delete(key);
@@ -105,6 +117,10 @@ export class MovingElsewhere {
   }
 }
 
-function keyOf({ node, serial }: Place): string {
-  return `${node} ${serial}`;
+function placeIn({ number, incarnation }: Life, serial: number): Place {
+  return { node: number, incarnation, serial };
+}
+
+function keyOf({ node, incarnation, serial }: Place): string {
+  return `${node} ${incarnation} ${serial}`;
 }

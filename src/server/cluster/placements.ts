@@ -15,6 +15,8 @@ import { Gathering } from "./gathering.ts";
 
 /** Nodes may disagree for a moment on where a key lives; who gets a stanza that was sent on this often takes it. */
 const forwardsMax = 2;
+/** What found its node gone is routed anew after this, milliseconds. */
+const rerouteMs = 20;
 
 export class Placements {
   readonly #clock: Clock;
@@ -74,8 +76,10 @@ export class Placements {
     const link = this.#link!;
     const bytes = stanzaToBytes(Uint8Array.of(Frame.forward, forwards), stanza);
     const dealtWith = link.send(node, bytes, true)!.catch(async () => {
-      // The node is gone, and with it the thing: its new home makes it anew.
-      await this.#router!.route(stanza, origin);
+      // The node is gone, and with it the thing: its new home makes it anew. Not at once: tables may forget a node later than the link.
+      await new Promise<void>((resolve) => this.#clock.after(rerouteMs, resolve));
+      const gathering = new Gathering();
+      await gathering.settled(this.#router!.route(stanza, gathering));
     });
     origin?.secure(dealtWith);
     return link.full(node) ? link.whenDrained(node) : undefined;

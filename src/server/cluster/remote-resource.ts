@@ -17,6 +17,7 @@ export class RemoteResource implements Resource {
   readonly jid: Jid;
   readonly account: Jid;
   readonly node: number;
+  readonly incarnation: number;
   readonly serial: number;
   readonly startedAt: number;
   readonly priority: number;
@@ -28,6 +29,7 @@ export class RemoteResource implements Resource {
     this.account = account;
     this.jid = Jid.withPrepared(account, entry.resource);
     this.node = entry.owner.number;
+    this.incarnation = entry.owner.incarnation;
     this.serial = entry.serial;
     this.startedAt = entry.startedAt;
     this.priority = entry.priority;
