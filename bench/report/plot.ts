@@ -30,7 +30,7 @@ export function writeBars(file: string, { title, categories, series, digits }: B
   write(file, height, {
     title: titleOf(title),
     legend: { bottom: 0, data: series.map(({ name }) => name) },
-    grid: { left: 10, right: 50, top: 40, bottom: 36, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { left: 40, right: 50, top: 40, bottom: 36, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     xAxis: { type: "value" },
     // The first case stands at the top, and in it the first server.
     yAxis: { type: "category", inverse: true, data: categories },
@@ -58,7 +58,7 @@ export interface Line {
 export function writeLine(file: string, { title, xName, points }: Line): void {
   write(file, 320, {
     title: titleOf(title),
-    grid: { left: 10, right: 30, top: 40, bottom: 30, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
+    grid: { left: 40, right: 30, top: 40, bottom: 30, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
     xAxis: { type: "value", name: xName, nameLocation: "middle", nameGap: 24 },
     yAxis: { type: "value", min: 0 },
     series: [{ type: "line", showSymbol: false, itemStyle: { color: colours.meerkat }, data: points }],
