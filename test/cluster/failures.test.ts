@@ -3,8 +3,9 @@
  * real PostgreSQL and a real NATS.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { eventually, TestCluster } from "../support/cluster.ts";
+import { TestCluster } from "../support/cluster.ts";
 import { type FreshDatabase, testDatabases } from "../support/databases.ts";
+import { eventually } from "../support/eventually.ts";
 import { ManagedClient } from "../support/managed-client.ts";
 import { natsInstalled, OwnNats } from "../support/nats.ts";
 

@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FreshDatabase } from "./databases.ts";
+import { eventually } from "./eventually.ts";
 import { startServer, type TestServer } from "./server.ts";
 import { connectionToml } from "./server-database.ts";
 
@@ -91,18 +92,5 @@ export class TestCluster {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-  }
-}
-
-/** Tries until it works; then returns what that gave. Throws the last error when the time is over. */
-export async function eventually<T>(withinMs: number, attempt: () => T | Promise<T>): Promise<T> {
-  const started = performance.now();
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (performance.now() - started > withinMs) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -44,6 +44,8 @@ export interface TestServerPlan {
   readonly general?: string;
   /** Lines inside each `[[listen.c2s]]`. */
   readonly c2s?: string;
+  /** One node, also where tests run with several. */
+  readonly alone?: boolean;
   /** Opens a WebSocket over TLS too. */
   readonly https?: boolean;
 }
@@ -116,7 +118,13 @@ ${plan.extra ?? ""}
 `;
 }
 
+/**
+ * Starts a server. With `MEERKAT_TEST_NODES` in the environment it is several nodes of one cluster, and every look at a port gives that of the
+ * next node: so the same tests run with their clients spread over nodes (test/cluster/spread.test.ts).
+ */
 export async function startServer(plan: TestServerPlan = {}): Promise<TestServer> {
+  const nodes = Number(process.env.MEERKAT_TEST_NODES ?? 1);
+  if (nodes > 1 && plan.alone !== true) return (await import("./spread-server.ts")).startSpreadServer(plan, nodes);
   const dataDir = mkdtempSync(join(tmpdir(), "meerkat-e2e-"));
   const config = join(dataDir, "meerkat.toml");
   writeFileSync(config, configText(plan));
