@@ -67,6 +67,11 @@ export interface ModuleContext<Options> {
    * Returns the function that tells; a node alone tells nobody.
    */
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
+  /**
+   * Resolves when all other nodes know what this one has told so far: marks of sessions, notices. Undefined on a node that is alone. For
+   * answers after which a client may rely on it, such as that a contact is blocked; it waits for a slow node for a moment only.
+   */
+  told(): undefined | Promise<void>;
   /** Where things of this name live that are in one node's memory only. */
   placement(name: string): Placement;
   /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */

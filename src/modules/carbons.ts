@@ -33,18 +33,23 @@ export const carbons = defineModule({
     /** Section 6.1: an error follows the message it answers. Errors do not repeat the message, so ids are remembered. */
     const answerable = new BoundedMap<string, true>(copiedMax);
 
+    /** Once the client has its answer, no node leaves it out. */
+    const told = (): undefined | Promise<undefined> => context.told()?.then(() => undefined);
+
     on.iq("set", "account", ns.carbons, "enable", (_request, { session }) => {
       ownSession(session).mark(marks.carbons, true);
+      return told();
     });
     on.iq("set", "account", ns.carbons, "disable", (_request, { session }) => {
       ownSession(session).mark(marks.carbons, false);
+      return told();
     });
     on.inline({
       name: "enable",
       namespace: ns.carbons,
       enable(session) {
         session.mark(marks.carbons, true);
-        return undefined;
+        return told();
       },
     });
 

@@ -37,11 +37,17 @@ export interface ModuleSurroundings {
 export interface ModuleCluster {
   readonly nodeNumber: number;
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
+  told(): undefined | Promise<void>;
   placement(name: string): Placement;
 }
 
 /** A node that is alone. */
-export const alone: ModuleCluster = { nodeNumber: 0, notices: () => () => undefined, placement: () => allHere };
+export const alone: ModuleCluster = {
+  nodeNumber: 0,
+  notices: () => () => undefined,
+  told: () => undefined,
+  placement: () => allHere,
+};
 
 /** Returns what has to run, in reverse order, when the host stops. */
 export function installModules(
@@ -100,6 +106,7 @@ function contextFor(
     service: (name) => host.registry.service(name),
     servedDomains: () => host.registry.domains.keys(),
     notices: (topic, heard) => surroundings.cluster.notices(`${host.domain} ${topic}`, heard),
+    told: () => surroundings.cluster.told(),
     placement: (name) => surroundings.cluster.placement(name),
     nodeNumber: surroundings.cluster.nodeNumber,
     run: (effects: readonly Effect[]) => {

@@ -47,8 +47,16 @@ export const caps = defineModule({
 
   setup(on, context) {
     const { versions, iqResponseTimeoutMs, cacheSize } = context.options;
+    const cache = sharedCache(context.store, cacheSize);
+    // One node has asked: the others need not.
+    const tell = context.notices("caps", (text) => {
+      if (text === undefined) return;
+      const [key, ...features] = JSON.parse(text) as string[];
+      if (key !== undefined) cache.set(key, features);
+    });
     const learner = new Learner({
-      cache: sharedCache(context.store, cacheSize),
+      cache,
+      learned: (key, features) => tell(JSON.stringify([key, ...features])),
       clock: context.clock,
       log: context.log,
       ask: (session, payload) => context.request("get", session.jid, payload, iqResponseTimeoutMs),

@@ -26,6 +26,8 @@ export interface LearnerParts {
   readonly cache: CapsCache;
   readonly clock: Clock;
   readonly log: Log;
+  /** Told of what was verified and holds for all clients of that hash. */
+  learned(key: string, features: readonly string[]): void;
   /** Sends disco#info to a client; rejects when there is no answer. */
   ask(session: Session, payload: Xml): Promise<Stanza>;
 }
@@ -114,7 +116,10 @@ export class Learner {
     if (verdict.reason !== "verified") {
       log.debug({ jid: session.jid.full, node: advertised.node, reason: verdict.reason }, "capabilities in doubt");
     }
-    if (verdict.features !== undefined && verdict.shared) cache.set(keyOf(advertised), verdict.features);
+    if (verdict.features !== undefined && verdict.shared) {
+      cache.set(keyOf(advertised), verdict.features);
+      this.#parts.learned(keyOf(advertised), verdict.features);
+    }
     return verdict.features;
   }
 

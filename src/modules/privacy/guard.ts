@@ -33,6 +33,7 @@ export type PrivacyHouse = Pick<
   | "sessionsOf"
   | "resourcesOf"
   | "notices"
+  | "told"
   | "run"
   | "ask"
   | "installed"
@@ -327,6 +328,7 @@ export class Guard {
     const affected = this.#adopt(account, before, after);
     if (before === after) return [];
     this.#tell(account.bare);
+    await this.#house.told();
     const effects: Effect[] = [];
     for (const push of this.#pushers) effects.push(...push(account, before, after));
     effects.push(...(await this.#presenceChanges(account, affected)));

@@ -29,6 +29,9 @@ import { SessionMover } from "./session-mover.ts";
 /** Channels of the fabric; the numbers travel between nodes. */
 const Channel = { tables: 0, link: 1, calls: 2 } as const;
 
+/** A client's answer waits no longer than this for other nodes to know. */
+const toldMs = 1_000;
+
 /** Sessions whose end is told, or that are shown again, in one go. */
 const chunkSessions = 200;
 
@@ -94,6 +97,23 @@ export class ClusterNode implements ModuleCluster {
 
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void {
     return this.#notices.on(topic, heard);
+  }
+
+  told(): undefined | Promise<void> {
+    const { peers } = this.fabric;
+    if (peers.size === 0) return undefined;
+    this.replicator.flush();
+    // A node that goes down meanwhile knows nothing any more, which is as good.
+    const all = Array.from(peers.keys(), (node) =>
+      this.link.send(node, Uint8Array.of(Frame.told), true)?.catch(() => {}),
+    );
+    return new Promise((resolve) => {
+      const timer = this.#parts.clock.after(toldMs, resolve);
+      void Promise.all(all).then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   placement(name: string): Placement {

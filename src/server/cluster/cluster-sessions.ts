@@ -223,6 +223,8 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
         this.#moving.moved(from, this.#parts.lifeOf(moved.target), moved);
         return undefined;
       }
+      case Frame.told:
+        return undefined;
       default:
         return "unknown";
     }

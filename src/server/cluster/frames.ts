@@ -22,6 +22,8 @@ export const Frame = {
   frozen: 6,
   /** JSON `MovedFrame`. */
   moved: 7,
+  /** Nothing more: who acknowledges it has dealt with all that came before, on whichever channel. */
+  told: 8,
 } as const;
 
 /** The session shows its presence to somebody. */
