@@ -158,6 +158,8 @@ export class TalkClient implements SessionLink {
   readonly #address: string;
   readonly #resumeId: string;
   #counted = 0;
+  /** Somebody else lets time pass. */
+  #patient = false;
 
   constructor(talk: ClusterTalk, address: string) {
     this.#talk = talk;
@@ -213,7 +215,9 @@ export class TalkClient implements SessionLink {
     return true;
   }
 
-  async #while<T>(promise: Promise<T>): Promise<T> {
+  /** Lets time pass for as long as it takes. */
+  async #while<T>(promise: T | Promise<T>): Promise<T> {
+    if (!(promise instanceof Promise) || this.#patient) return promise;
     let over = false;
     void promise.finally(() => {
       over = true;
@@ -222,11 +226,17 @@ export class TalkClient implements SessionLink {
     return promise;
   }
 
+  /** From now on time is another's matter. */
+  patient(): this {
+    this.#patient = true;
+    return this;
+  }
+
   async sends(text: string): Promise<void> {
     const stanza = stanzaFromFrame(parseFrame(text, undefined, ns.client))!;
     const management = this.session.outlet as StreamManagement;
     management.received();
-    await takeFromClient(this.node.core.router, this.node.host, this.session, stanza);
+    await this.#while(takeFromClient(this.node.core.router, this.node.host, this.session, stanza));
     management.processed();
   }
 

@@ -119,6 +119,7 @@ test("while a session moves from node to node nothing is lost, doubled or overta
     [one!, two!, three!].map((node, at) => talk.login(node, `bob@localhost/${at}`, false)),
   );
   alice.takes();
+  for (const sender of senders) sender.patient();
   const sent = senders.map(() => 0);
   const busy = senders.map(() => false);
   // Each sends as soon as the server has taken what it sent before, at most every two milliseconds.
