@@ -17,6 +17,11 @@ const suite = describe.skipIf(!possible);
 const users = Number(process.env.CLUSTER_USERS ?? 60);
 const perSecond = Number(process.env.CLUSTER_RATE ?? users);
 
+/** With an archive, so that what an acknowledged message has come to can be looked up. */
+const modules = ["presence", "roster", "disco", "stream_management", "carboncopy", "offline", "mam", "blocking", "caps"]
+  .map((name) => `[modules.mod_${name}]`)
+  .join("\n");
+
 let nats: OwnNats | undefined;
 let database: FreshDatabase | undefined;
 let cluster: TestCluster | undefined;
@@ -39,7 +44,7 @@ async function start(): Promise<TestCluster> {
   nats = await OwnNats.start();
   database = await postgres!.fresh();
   const fabric = `fabric = "nats"\n[cluster.nats]\nservers = ["${nats.url}"]`;
-  cluster = await TestCluster.start({ nodes: 3, database, fabric });
+  cluster = await TestCluster.start({ nodes: 3, database, fabric, modules });
   await cluster.accounts(users);
   for (let at = 0; at < users; at++) clients.push(new ManagedClient(`u${at}`, () => cluster!.ports, at));
   // A few at a time: what is tested is not how fast they log in.

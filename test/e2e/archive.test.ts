@@ -213,7 +213,7 @@ describe("a room", () => {
 describe("stanza over WebSocket", () => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await startServer();
+    server = await startServer({ modules });
     for (const name of ["alice", "bob"]) await server.register(name);
   });
   afterAll(async () => {
