@@ -26,7 +26,8 @@ interface Tally {
 
 /** Each folder of end-to-end tests starts servers of its own, so those files run apart from each other. */
 function groupsOf(files: readonly string[]): string[][] {
-  const alone = files.filter((file) => file.startsWith("test/e2e/") || file === "bench/smoke.test.ts");
+  const apart = ["test/e2e/", "test/cluster/", "bench/smoke.test.ts"];
+  const alone = files.filter((file) => apart.some((start) => file.startsWith(start)));
   const together = files.filter((file) => !alone.includes(file));
   return [together, ...alone.map((file) => [file])].filter((group) => group.length > 0);
 }
