@@ -1,6 +1,6 @@
 /**
- * What every node knows of all sessions of the cluster: who is bound where. Compact, because every node has it (some 57 bytes for a
- * 10-letter name and a 16-letter resource at ten million), synchronous, and without an object per session.
+ * What every node knows of all sessions of the cluster: who is bound where. Compact, because every node has it (some 60 bytes for a
+ * 10-letter name and a 16-letter resource, measured with a million), synchronous, and without an object per session.
  *
  *     const directory = new SessionDirectory({ clock, random, log, superseded: (serial, by) => … });
  *     replicator.add(directory);

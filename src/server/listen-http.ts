@@ -89,6 +89,7 @@ function readiness({ store, draining, cluster }: NodeParts): { ready: boolean; r
   if (draining) reasons.push("the node is stopping");
   if (cluster !== undefined) {
     if (!cluster.node.replicator.ready) reasons.push("the tables of other nodes are not here yet");
+    if (cluster.node.fabric.replaced) reasons.push("another process has taken the place of this node");
     if (cluster.discovery.standing.is === "lost")
       reasons.push("another process has taken the registration of this node");
   }

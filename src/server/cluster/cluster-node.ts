@@ -42,6 +42,8 @@ export interface ClusterNodeParts {
   readonly log: Log;
   /** Calls its argument once, at the end of this turn of the event loop. */
   readonly atTurnEnd: (run: () => void) => void;
+  /** Bytes that may be on their way to a node without its acknowledgement. */
+  readonly windowBytes?: number;
   /** How long the records of a silent node are kept for its return, milliseconds. */
   readonly keepGoneMs?: number;
 }
@@ -88,7 +90,12 @@ export class ClusterNode implements ModuleCluster {
         returned: (owner) => void this.#healed(owner),
       },
     });
-    this.link = new Link({ channel: fabric.channel(Channel.link), log, atTurnEnd: parts.atTurnEnd });
+    this.link = new Link({
+      channel: fabric.channel(Channel.link),
+      log,
+      atTurnEnd: parts.atTurnEnd,
+      windowBytes: parts.windowBytes,
+    });
   }
 
   get nodeNumber(): number {

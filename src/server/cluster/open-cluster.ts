@@ -100,8 +100,10 @@ export async function openCluster(parts: OpenClusterParts): Promise<OpenCluster 
     atTurnEnd,
     heartbeatMs: cluster.heartbeatMs,
     expiryMs: cluster.expiryMs,
+    queueBytesMax: settings.limits.fabricQueueBytesMax,
   });
-  const node = new ClusterNode({ fabric, clock, random, log, atTurnEnd });
+  const windowBytes = settings.limits.linkWindowBytesMax;
+  const node = new ClusterNode({ fabric, clock, random, log, atTurnEnd, windowBytes });
   discovery.onOthers((others) => {
     if (carrier instanceof LocalTransport) carrier.setKnown(others);
   });
