@@ -162,6 +162,35 @@ describe("rosters and presence", () => {
     await dave.receives("alice's goodbye", (stanza) => stanza.is("presence") && stanza.attrs.type === "unavailable");
     await dave.stop();
   });
+
+  test("a request that was approved before it came is granted without a question (RFC 6121, 3.4)", async () => {
+    const [bob, carol] = await Promise.all([online("bob", "b"), online("carol", "c")]);
+    await bob.request(xml("iq", { type: "get" }, xml("query", "jabber:iq:roster")));
+    await bob.send(xml("presence", { to: "carol@localhost", type: "subscribed" }));
+    await bob.receives("the push of the approval", (stanza) => {
+      const item = stanza.is("iq") ? stanza.getChild("query")?.getChild("item") : undefined;
+      return item?.attrs.jid === "carol@localhost" && item.attrs.approved === "true";
+    });
+    await carol.send(xml("presence", { to: "bob@localhost", type: "subscribe" }));
+    await carol.receives("the approval", (stanza) => stanza.is("presence") && stanza.attrs.type === "subscribed");
+    await carol.receives(
+      "bob's presence",
+      (stanza) => stanza.is("presence") && stanza.attrs.from === bob.jid && stanza.attrs.type === undefined,
+    );
+    await Promise.all([bob.stop(), carol.stop()]);
+  });
+});
+
+test("the session request of old clients is granted (RFC 3921), and host-meta names the WebSocket (XEP-0156)", async () => {
+  const alice = await connect("alice", "legacy");
+  const granted = await alice.request(
+    xml("iq", { type: "set" }, xml("session", "urn:ietf:params:xml:ns:xmpp-session")),
+  );
+  expect(granted.attrs.type).toBe("result");
+  await alice.stop();
+  const response = await fetch(`http://localhost:${server.httpPort}/.well-known/host-meta.json`);
+  const { links } = (await response.json()) as { links: { rel: string; href: string }[] };
+  expect(links.find(({ rel }) => rel === "urn:xmpp:alt-connections:websocket")?.href).toMatch(/^wss?:.*\/ws-xmpp$/);
 });
 
 describe("entity capabilities 2.0", () => {
