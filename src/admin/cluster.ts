@@ -31,10 +31,13 @@ export interface ClusterTableView {
 
 /** The cluster, as the administration asks for it. */
 export interface AdminCluster {
+  /** Its name. */
+  readonly name: string;
+  /** Also without the registry, as far as this node knows them itself. */
   nodes(): Promise<readonly ClusterNodeView[]>;
   tables(): readonly ClusterTableView[];
   /** What is wrong, in plain words; empty when nothing is. */
-  problems(): readonly string[];
+  problems(): Promise<readonly string[]>;
   /** Moves all sessions away and stops this node; resolves to how many were moved. */
   drain(): Promise<{ moved: number; closed: number }>;
   forget(name: string): Promise<"forgotten" | "unknown" | "alive">;
@@ -49,7 +52,34 @@ function clusterOf(context: AdminContext): AdminCluster {
   return context.cluster;
 }
 
+/** All of it in one answer; a node alone says so. */
+async function overview({ cluster, ...node }: AdminContext): Promise<unknown> {
+  if (cluster !== undefined) {
+    const [nodes, problems] = await Promise.all([cluster.nodes(), cluster.problems()]);
+    return { cluster: cluster.name, node: node.nodeName, nodes, tables: cluster.tables(), problems };
+  }
+  const { nodeName: name, version } = node;
+  const uptime = Math.floor((node.clock.now() - node.startedAt) / 1000);
+  return {
+    cluster: null,
+    node: name,
+    note: "This node is alone: the cluster is off. [cluster] in the configuration makes it one of several.",
+    nodes: [{ name, version, state: "self", sessions: node.router.sessions.size, uptime }],
+    tables: [],
+    problems: [],
+  };
+}
+
 export const clusterCommands: readonly Command[] = [
+  {
+    category: "cluster",
+    name: "overview",
+    byDefault: true,
+    doc: "Nodes, tables, and what is wrong, in one go; 'cluster' alone means this.",
+    example: "meerkat ctl cluster overview",
+    arguments: {},
+    run: overview,
+  },
   {
     category: "cluster",
     name: "nodes",
@@ -72,8 +102,8 @@ export const clusterCommands: readonly Command[] = [
     doc: "What is wrong with the cluster, in plain words.",
     example: "meerkat ctl cluster problems",
     arguments: {},
-    run: (context) => {
-      const problems = clusterOf(context).problems();
+    run: async (context) => {
+      const problems = await clusterOf(context).problems();
       return problems.length === 0 ? ["Nothing: all known nodes are up and their tables are in sync."] : problems;
     },
   },

@@ -136,6 +136,8 @@ export interface Command {
   readonly doc: string;
   readonly example: string;
   readonly arguments: Readonly<Record<string, Argument>>;
+  /** What the category alone, without a command, means. */
+  readonly byDefault?: true;
   /** Each node has a part of the answer: lists are joined, numbers added up. */
   readonly across?: "join" | "add";
   /** Resolves to what is printed: plain data. Throws `AdminError` or `StanzaError` for what cannot be done. */

@@ -88,6 +88,8 @@ describe("a misspelt word", () => {
     [["config", "chekc"], "Did you mean 'meerkat config check'?"],
     [["ctl", "account", "registerUser", "--usernam", "x"], "Did you mean --username?"],
     [["status", "--dat", "x"], "Did you mean --data?"],
+    [["ctl", "cluster", "--jsn"], "Did you mean '--json'?"],
+    [["ctl", "cluster", "node"], "Did you mean 'meerkat ctl cluster nodes'?"],
   ])("%p", async (args, hint) => {
     const failure = await failureOf(...args);
     expect(failure.exitCode).toBe(2);

@@ -58,11 +58,14 @@ export function ctlCommand(commands: readonly AdminCommand[] = adminCommands): C
     const own = commands.filter((command) => command.category === category);
     const doc = categoryDoc(category, own);
     const group = new Command(category).enablePositionalOptions().summary(doc).description(doc);
-    asGroup(group, (word) => {
+    const byDefault = own.find((command) => command.byDefault);
+    const elsewhere = (word: string): string | undefined => {
       if (own.some(({ name }) => name === word)) return undefined;
       const other = commands.find(({ name }) => name.toLowerCase() === word.toLowerCase());
       return other && `meerkat ctl ${other.category} ${other.name}`;
-    });
+    };
+    if (byDefault === undefined) asGroup(group, elsewhere);
+    else asGroup(withCommonOptions(group), elsewhere, () => runCtl(byDefault, {}, optionsOf(group), fullName(group)));
     group.addHelpText("after", () => `\nExamples:\n${own.map(({ example }) => `  $ ${example}`).join("\n")}`);
     for (const command of own) group.addCommand(oneCommand(command));
     ctl.addCommand(group);
@@ -82,10 +85,20 @@ function oneCommand(command: AdminCommand): Command {
     .configureHelp({ optionTerm: plainOptionTerm })
     .action(async () => {
       const { data, json, ...given } = built.opts<CtlOptions & Record<string, string>>();
-      const outer = built.parent?.parent?.opts<CtlOptions>() ?? {};
-      await runCtl(command, given, { data: data ?? outer.data, json: json ?? outer.json }, fullName(built));
+      await runCtl(command, given, optionsOf(built), fullName(built));
     });
   return built;
+}
+
+/** The common options, wherever among the words they were given. */
+function optionsOf(command: Command): CtlOptions {
+  let { data, json }: CtlOptions = {};
+  for (let at: Command | null = command; at !== null; at = at.parent) {
+    const given = at.opts<CtlOptions>();
+    data ??= given.data;
+    json ??= given.json;
+  }
+  return { data, json };
 }
 
 /** They may stand before the category as well as among the arguments. */

@@ -35,6 +35,13 @@ describe("on a terminal", () => {
     expect(renderForTerminal(result, style)).toBe(shown);
   });
 
+  test("a record with tables in it has them below each other, each under its name", () => {
+    const result = { cluster: "xmpp", nodes: [{ name: "n1", number: 1 }], tables: [], problems: ["one", "two"] };
+    expect(renderForTerminal(result, style)).toBe(
+      "cluster  xmpp\n\nnodes\nname  number\nn1         1\n\ntables\n(none)\n\nproblems\none\ntwo\n",
+    );
+  });
+
   test("a table wider than the terminal becomes blocks", () => {
     const shown = renderForTerminal(
       [

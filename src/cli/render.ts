@@ -16,15 +16,32 @@ export function renderJson(result: unknown): string {
   return `${JSON.stringify(result, undefined, 2)}\n`;
 }
 
-/** A list of records is a table, a record is lines of `name  value`, a list of values is a value each line. */
+/**
+ * A list of records is a table, a record is lines of `name  value`, a list of values is a value each line. A record with tables in it
+ * has them, and its other lists, below each other.
+ */
 export function renderForTerminal(result: unknown, style: TerminalStyle): string {
   if (Array.isArray(result)) {
     if (result.length === 0) return "(none)\n";
     if (result.every(isRecord)) return renderRecords(result, style);
     return lines(result.map(cell));
   }
-  if (isRecord(result)) return renderRecord(result, style);
+  if (isRecord(result)) return renderSections(result, style);
   return lines([cell(result)]);
+}
+
+function renderSections(record: Readonly<Record<string, unknown>>, style: TerminalStyle): string {
+  const entries = Object.entries(record);
+  if (!entries.some(([, value]) => isTable(value))) return renderRecord(record, style);
+  const plain = entries.filter(([, value]) => !Array.isArray(value));
+  const parts = entries.filter(([, value]) => Array.isArray(value));
+  const head = plain.length === 0 ? [] : [renderRecord(Object.fromEntries(plain), style)];
+  const sections = parts.map(([name, value]) => `${heading(name, style)}\n${renderForTerminal(value, style)}`);
+  return [...head, ...sections].join("\n");
+}
+
+function isTable(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every(isRecord);
 }
 
 function renderRecords(records: readonly Readonly<Record<string, unknown>>[], style: TerminalStyle): string {

@@ -4,10 +4,14 @@ import { guess } from "../config/guess.ts";
 import { CliFailure, exitCode } from "./failure.ts";
 
 /**
- * Makes a command that only has commands below it answer for itself: alone it shows its help, as an error; a word it
- * does not know is answered with a guess. `elsewhere` may know where that word belongs.
+ * Makes a command that only has commands below it answer for itself: alone it shows its help, as an error, or does what
+ * `alone` does; a word it does not know is answered with a guess. `elsewhere` may know where that word belongs.
  */
-export function asGroup(group: Command, elsewhere?: (word: string) => string | undefined): Command {
+export function asGroup(
+  group: Command,
+  elsewhere?: (word: string) => string | undefined,
+  alone: () => void | Promise<void> = () => group.help({ error: true }),
+): Command {
   return (
     group
       .usage("<command>")
@@ -16,7 +20,7 @@ export function asGroup(group: Command, elsewhere?: (word: string) => string | u
       .allowUnknownOption()
       .action((words: string[]) => {
         const [word] = words;
-        if (word === undefined) return group.help({ error: true });
+        if (word === undefined) return alone();
         if (word.startsWith("-")) throw new CliFailure(exitCode.usage, unknownOption(group, word));
         const known = group.commands.map((command) => command.name());
         throw new CliFailure(exitCode.usage, unknownWord(fullName(group), word, known, elsewhere?.(word)));

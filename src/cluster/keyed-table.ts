@@ -16,7 +16,7 @@ import type { Clock } from "../util/clock.ts";
 import { type ByteReader, type ByteWriter, WireError } from "./bytes.ts";
 import type { NodeIdentity } from "./fabric/fabric.ts";
 import type { Life } from "./table-protocol.ts";
-import { type Digest, type EntrySink, type OwnReader, TableFull, type TableStore } from "./table-store.ts";
+import { type Digest, type EntrySink, type OwnReader, ownSlot, TableFull, type TableStore } from "./table-store.ts";
 
 export interface KeyedRecord<Value> {
   readonly key: string;
@@ -64,7 +64,6 @@ interface Stored<Value> extends KeyedRecord<Value> {
 }
 
 const Entry = { put: 1, drop: 2 } as const;
-const ownSlot = 1;
 const keyBytesMax = 4096;
 /** An entry's length travels in 16 bits. */
 const valueBytesCeiling = 60_000;

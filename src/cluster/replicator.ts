@@ -28,7 +28,7 @@ import {
   tableProtocolVersion,
   writeLife,
 } from "./table-protocol.ts";
-import type { TableStore } from "./table-store.ts";
+import { ownSlot, type TableStore } from "./table-store.ts";
 
 /** What becomes of other nodes. `gone` comes before `clean` or `returned` of the same life. */
 export interface OwnerEvents {
@@ -226,7 +226,7 @@ export class Replicator {
         own: true,
         phase: "synced",
         records: own.store.ownDigest().count,
-        bytes: 0,
+        bytes: own.store.bytes(ownSlot),
         seq: own.seq,
         behind: 0,
         gaps: 0,

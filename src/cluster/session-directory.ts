@@ -27,10 +27,10 @@ import type { NodeIdentity } from "./fabric/fabric.ts";
 import { NameBuffer } from "./name-buffer.ts";
 import { copyEntry, type PublishedSession, type SessionEntry } from "./session-entry.ts";
 import { Field, SessionShard } from "./session-shard.ts";
-import { ownSlot, SessionSlots } from "./session-slots.ts";
+import { SessionSlots } from "./session-slots.ts";
 import { priorityBias, SessionView, type ViewedDirectory } from "./session-view.ts";
 import type { Life } from "./table-protocol.ts";
-import { type Digest, type EntrySink, type OwnReader, TableFull, type TableStore } from "./table-store.ts";
+import { type Digest, type EntrySink, type OwnReader, ownSlot, TableFull, type TableStore } from "./table-store.ts";
 
 /** The parts of an address; a `Jid` is one. */
 export interface AccountName {

@@ -5,7 +5,6 @@ import type { Digest } from "./table-store.ts";
 
 /** What a record can say in its 12 bits. Slot 0 is that of freed records. */
 export const slotsMax = 4096;
-export const ownSlot = 1;
 
 export class SessionSlots {
   /** 1: its records are in all reads. */

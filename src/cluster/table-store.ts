@@ -22,6 +22,9 @@ export interface OwnReader {
   read(out: EntrySink, bytesMax: number): boolean;
 }
 
+/** The slot of this node's own records, in every table. */
+export const ownSlot = 1;
+
 /**
  * What a table is for the replicator. Records lie in slots: what one node life has. While an owner is fetched anew it has several slots
  * (siblings), and a record that comes into the new one leaves the old.
@@ -29,7 +32,7 @@ export interface OwnReader {
 export interface TableStore {
   /** The same on all nodes, at most 64 letters. */
   readonly name: string;
-  /** Called once: own writes go to `sink` from now on. */
+  /** Called once, and opens `ownSlot`: own writes go to `sink` from now on. */
   attach(self: NodeIdentity, sink: EntrySink): void;
   /** A new, empty, visible slot. `sibling` is another slot of the same owner life, or 0. */
   open(owner: NodeIdentity, sibling: number): number;

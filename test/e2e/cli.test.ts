@@ -250,6 +250,22 @@ describe("sessions", () => {
   });
 });
 
+describe("the cluster", () => {
+  test("is off, and the overview says so", async () => {
+    expect(await result("cluster")).toMatchObject({
+      cluster: null,
+      note: expect.stringContaining("the cluster is off"),
+      nodes: [{ state: "self", version: "0.1.0" }],
+      problems: [],
+    });
+    if (!existsSync(script)) return;
+    const { shown } = await onTerminal("ctl cluster");
+    expect(shown).toMatch(/^note +This node is alone/m);
+    expect(shown).toMatch(/^name +version +state +sessions +uptime$/m);
+    expect(JSON.parse((await onTerminal("ctl cluster --json")).shown)).toMatchObject({ cluster: null, tables: [] });
+  });
+});
+
 describe("how it ends", () => {
   test("0: status, in a pipe and on a terminal", async () => {
     const { code, out } = await meerkat(["status", "--data", server.dataDir]);

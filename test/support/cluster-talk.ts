@@ -22,7 +22,7 @@ import { optionsInCode } from "./conversation.ts";
 const domain = "localhost";
 const waitMs = 300_000;
 
-const quiet: Log = {
+export const quiet: Log = {
   debug() {},
   info() {},
   warn() {},

@@ -1,8 +1,9 @@
 /** The cluster as the administration shows it. */
 import type { AdminCluster, ClusterNodeView, ClusterTableView } from "../../admin/cluster.ts";
-import type { Discovery } from "../../cluster/discovery/discovery.ts";
+import type { Discovery, RegisteredNode } from "../../cluster/discovery/discovery.ts";
 import type { Log } from "../../observe/log.ts";
 import type { ClusterNode } from "./cluster-node.ts";
+import { diagnose } from "./diagnosis.ts";
 import { Call, withJson } from "./frames.ts";
 
 /** Another node's part of an answer. */
@@ -20,39 +21,51 @@ export function adminCluster(parts: AdminViewParts): AdminCluster {
   const { cluster, discovery, log } = parts;
   const { fabric, replicator, directory } = cluster;
 
+  const stateOf = (number: number): ClusterNodeView["state"] => {
+    if (number === fabric.self.number) return parts.draining() ? "draining" : "self";
+    return fabric.peers.has(number) ? "up" : "down";
+  };
+
+  /** Nobody while the registry does not answer: those that are heard are shown all the same. */
+  const registered = async (): Promise<readonly RegisteredNode[]> => {
+    try {
+      return await discovery.list();
+    } catch (error) {
+      log.warn({ err: error }, "the registry of nodes does not answer");
+      return [];
+    }
+  };
+
   const nodes = async (): Promise<ClusterNodeView[]> => {
     const sessions = new Map<number, number>();
     for (const [owner, count] of directory.counts()) sessions.set(owner.number, count);
     const views: ClusterNodeView[] = [];
     const seen = new Set<string>();
-    for (const node of await discovery.list()) {
+    for (const node of await registered()) {
       seen.add(node.name);
-      const self = node.number === fabric.self.number;
-      const up = fabric.peers.has(node.number);
       views.push({
         name: node.name,
         number: node.number,
         incarnation: node.incarnation,
         version: node.version,
         address: node.address,
-        state: self ? (parts.draining() ? "draining" : "self") : up ? "up" : "down",
+        state: stateOf(node.number),
         sessions: sessions.get(node.number) ?? 0,
         uptime: Math.round((node.heartbeatAt + node.silentMs - node.startedAt) / 1000),
         heartbeatAge: Math.round(node.silentMs / 1000),
       });
     }
-    // Heard over the fabric, but not registered: the database may be another's.
-    for (const { name, number, incarnation, version, address } of fabric.peers.values()) {
+    // Known by the fabric, but not registered: the registry does not answer, or is another's.
+    for (const { name, number, incarnation, version, address } of [fabric.self, ...fabric.peers.values()]) {
       if (seen.has(name)) continue;
-      const count = sessions.get(number) ?? 0;
       views.push({
         name,
         number,
         incarnation,
         version,
         address,
-        state: "up",
-        sessions: count,
+        state: stateOf(number),
+        sessions: sessions.get(number) ?? 0,
         uptime: null,
         heartbeatAge: null,
       });
@@ -60,30 +73,10 @@ export function adminCluster(parts: AdminViewParts): AdminCluster {
     return views.sort((one, other) => one.number - other.number);
   };
 
-  const problems = (): string[] => {
-    const found: string[] = [];
-    const { standing } = discovery;
-    if (standing.is === "lost") found.push(`This node is not registered any more: ${standing.reason}`);
-    for (const other of discovery.others) {
-      if (!fabric.peers.has(other.number)) {
-        found.push(
-          `Node ${other.name} (number ${other.number}) is registered, but nothing is heard of it: it has stopped without a word, or the network between is cut. If it is gone for good: meerkat ctl node forget --name ${other.name}`,
-        );
-      }
-    }
-    for (const state of replicator.states()) {
-      if (state.own || state.phase === "synced" || state.phase === "gone") continue;
-      found.push(
-        `Table ${state.table} of node ${state.owner.name} is not up to date (${state.phase}, ${state.behind} changes behind); it repairs itself`,
-      );
-    }
-    if (!replicator.ready) found.push(`Not ready: waits for the tables of nodes ${replicator.awaited.join(", ")}`);
-    return found;
-  };
-
   return {
+    name: fabric.self.cluster,
     nodes,
-    problems,
+    problems: () => diagnose(cluster, discovery),
     tables: () =>
       Array.from(
         replicator.states(),
