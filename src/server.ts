@@ -5,6 +5,7 @@ import { type Config, loadConfigFile } from "./config/load.ts";
 import { moduleRegistry } from "./config/option.ts";
 import type { Settings } from "./config/settings.ts";
 import type { InstalledModule } from "./hooks/define-module.ts";
+import type { MetricsSource } from "./http/app.ts";
 import { catalogue } from "./modules/catalogue.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
@@ -16,13 +17,16 @@ import { adminSocketName, answerPart, openAdminSocket } from "./server/admin-soc
 import { Authentication } from "./server/authentication.ts";
 import { loadCertificates } from "./server/certificates.ts";
 import { adminCluster } from "./server/cluster/admin-view.ts";
+import { declareClusterMetrics } from "./server/cluster/cluster-metrics.ts";
 import { type DrainReport, drain } from "./server/cluster/drain.ts";
-import { nodeName, openCluster } from "./server/cluster/open-cluster.ts";
+import { nodeName, type OpenCluster, openCluster } from "./server/cluster/open-cluster.ts";
+import { sharedPage } from "./server/cluster/shared-page.ts";
 import { KeyCompletion } from "./server/complete-keys.ts";
 import { type HostPlan, startCore } from "./server/core.ts";
 import { listenC2s, StrangerGate } from "./server/listen-c2s.ts";
 import { listenHttp } from "./server/listen-http.ts";
 import type { NodeParts } from "./server/node-parts.ts";
+import { processCount } from "./server/processes.ts";
 import { reload } from "./server/reload.ts";
 import { secretMigrations, sharedSecret } from "./server/secrets.ts";
 import { type OpenPort, summaryOf } from "./server/summary.ts";
@@ -120,6 +124,7 @@ async function build(
     sessionsPerAccountMax: (account) =>
       settings.hosts.get(account.domain)!.access.number("max_user_sessions", account, settings.limits.userSessionsMax),
     requestsMax: settings.limits.iqPendingMax,
+    metrics: (module) => metrics.forModule(module),
     bounced: (condition) => metrics.stanzaError(condition),
     rememberedSessionsMax: settings.limits.rememberedSessionsMax,
     registrationTimeoutMs: settings.registrationTimeoutMs,
@@ -170,6 +175,7 @@ async function build(
     authentication,
     certificates,
     metrics,
+    metricsPage: pageOf(metrics, cluster, settings, options.process),
     store,
     gate,
     log,
@@ -197,7 +203,11 @@ async function build(
     },
   };
   watch(node);
-  await cluster?.node.join(core.router, core.keeper);
+  if (cluster !== undefined) {
+    await cluster.node.join(core.router, core.keeper);
+    const { node: own, discovery } = cluster;
+    declareClusterMetrics(metrics, { cluster: own, discovery, draining: () => node.draining });
+  }
 
   let stopping: Promise<void> | undefined;
   let announce: () => void = () => undefined;
@@ -271,6 +281,17 @@ async function build(
     log.info({ option: port.option, address: port.address, port: port.port }, `${port.kind} open`);
   const again = () => reload({ running: config, log, certificates, load });
   return { ports, stopped, stop, reload: again, summary: () => summaryOf(node, ports) };
+}
+
+function pageOf(
+  metrics: Metrics,
+  cluster: OpenCluster | undefined,
+  settings: Settings,
+  process: number | undefined,
+): MetricsSource {
+  if (cluster === undefined || process === undefined) return metrics;
+  const seats = Array.from({ length: processCount(settings.processes) }, (_, at) => nodeName(settings, at + 1));
+  return sharedPage(metrics, cluster.node, seats);
 }
 
 function storeSettings(settings: Settings, dataDir: string): StoreSettings {

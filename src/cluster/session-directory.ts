@@ -23,6 +23,7 @@ import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import { AccountHash } from "./account-hash.ts";
 import { type ByteReader, type ByteWriter, WireError } from "./bytes.ts";
+import { DomainNames } from "./domain-names.ts";
 import type { NodeIdentity } from "./fabric/fabric.ts";
 import { NameBuffer } from "./name-buffer.ts";
 import { copyEntry, type PublishedSession, type SessionEntry } from "./session-entry.ts";
@@ -54,13 +55,10 @@ export interface SessionDirectoryOptions {
 
 const Entry = { put: 1, change: 2, drop: 3 } as const;
 
-const domainsMax = 2 ** 20;
 const unitMs = 100;
 /** A step of the sweep looks at so many shards and rebuilds one at most. */
 const sweepShardsLooked = 16;
 const sweepPauseMs = 2;
-
-const decoder = new TextDecoder();
 
 export class SessionDirectory implements TableStore, ViewedDirectory {
   readonly name = "sessions";
@@ -73,12 +71,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   readonly #slots = new SessionSlots();
   readonly #local = new NameBuffer();
   readonly #resource = new NameBuffer();
-  readonly #domains: string[] = [];
-  readonly #domainHashes: number[] = [];
-  readonly #domainIds = new Map<string, number>();
-  /** The domain of the entry before, as its bytes: nearly always the next has the same. */
-  #lastDomainBytes = new Uint8Array(0);
-  #lastDomain = 0;
+  readonly #domains = new DomainNames();
   readonly #views: SessionView[] = [];
   #visiting = 0;
   #sink: EntrySink | undefined;
@@ -148,7 +141,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** Sessions by owner, own ones too; of one domain or of all. */
   counts(domain?: string): Map<NodeIdentity, number> {
-    const id = domain === undefined ? undefined : this.#domainIds.get(domain);
+    const id = domain === undefined ? undefined : this.#domains.ids.get(domain);
     if (domain !== undefined && id === undefined) return new Map();
     return this.#slots.counts(id);
   }
@@ -180,7 +173,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   publish(session: PublishedSession): number {
     const { local, domain, resource, serial, priority, marks } = session;
     if (!this.#local.set(local) || !this.#resource.set(resource)) throw new TableFull(`names too long: ${local}`);
-    const domainId = this.#domainOf(domain);
+    const domainId = this.#domains.idOf(domain);
     const shard = this.#shardToWrite(domainId, this.#resource.length);
     let startedAt = units(session.startedAt);
     for (let record = this.#first(shard, domainId), next = 0; record !== 0; record = next) {
@@ -214,7 +207,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     out.u32(serial);
     out.u16(state >>> 8);
     out.u8(state & 0xff);
-    out.text(this.#domains[shard.domainOf(record)]!);
+    out.text(this.#domains.names[shard.domainOf(record)]!);
     writeName(out, this.#local);
     this.#sink!.end();
     return true;
@@ -229,7 +222,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     const out = this.#sink!.begin();
     out.u8(Entry.drop);
     out.u32(serial);
-    out.text(this.#domains[domain]!);
+    out.text(this.#domains.names[domain]!);
     writeName(out, this.#local);
     this.#sink!.end();
     return true;
@@ -308,7 +301,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   // What the view reads.
 
   domainName(id: number): string {
-    return this.#domains[id]!;
+    return this.#domains.names[id]!;
   }
 
   ownerOf(slot: number): NodeIdentity {
@@ -329,7 +322,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** The first record of an account, in `#shard`; 0 when there is none. */
   #lookup(account: AccountName): number {
-    const domain = this.#domainIds.get(account.domain);
+    const domain = this.#domains.ids.get(account.domain);
     if (domain === undefined || !this.#local.set(account.local)) return 0;
     return this.#firstOf(domain);
   }
@@ -421,7 +414,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   /** Hashes what is the same of a record on all nodes. */
   #hashRecord(shard: SessionShard, record: number): void {
     const { words } = shard;
-    let a = this.#domainHashes[shard.domainOf(record)]!;
+    let a = this.#domains.hashes[shard.domainOf(record)]!;
     let b = a ^ shard.resourceBytes(record);
     const end = record + shard.sizeOf(record);
     for (let at = record + 1; at < end; at++) {
@@ -440,7 +433,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     const serial = entry.u32();
     const startedAt = entry.u32();
     const state = (entry.u16() << 8) | entry.u8();
-    const domain = this.#readDomain(entry, true);
+    const domain = this.#domains.read(entry, true);
     this.#local.read(entry);
     this.#resource.read(entry);
     const shard = this.#shardToWrite(domain, this.#resource.length);
@@ -475,7 +468,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** The record that an entry names, in `#shard`; 0 when it is not here. */
   #readRecord(slot: number, serial: number, entry: ByteReader): number {
-    const domain = this.#readDomain(entry, false);
+    const domain = this.#domains.read(entry, false);
     this.#local.read(entry);
     return domain < 0 || this.#firstOf(domain) === 0 ? 0 : this.#ofOwner(this.#shard, domain, slot, serial);
   }
@@ -485,40 +478,6 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     const later = (shard.words[a + Field.startedAt]! - shard.words[b + Field.startedAt]!) | 0;
     if (later !== 0) return later > 0;
     return this.ownerOf(shard.slotOf(a)).number > this.ownerOf(shard.slotOf(b)).number;
-  }
-
-  /** The number of a domain; a new one is learned. */
-  #domainOf(domain: string): number {
-    const known = this.#domainIds.get(domain);
-    if (known !== undefined) return known;
-    const id = this.#domains.length;
-    if (id >= domainsMax) throw new TableFull(`more than ${domainsMax} domains`);
-    let hash = 0x811c9dc5;
-    for (let index = 0; index < domain.length; index++) hash = Math.imul(hash ^ domain.charCodeAt(index), 0x01000193);
-    this.#domains.push(domain);
-    this.#domainHashes.push(hash);
-    this.#domainIds.set(domain, id);
-    return id;
-  }
-
-  /** -1 for a domain of which no session was ever known. */
-  #readDomain(entry: ByteReader, learn: boolean): number {
-    const length = entry.u16();
-    const start = entry.skip(length);
-    const last = this.#lastDomainBytes;
-    if (length === last.length) {
-      let at = 0;
-      while (at < length && entry.bytes[start + at] === last[at]) at++;
-      if (at === length && length > 0) return this.#lastDomain;
-    }
-    const bytes = entry.bytes.slice(start, start + length);
-    const domain = decoder.decode(bytes);
-    const id = learn ? this.#domainOf(domain) : (this.#domainIds.get(domain) ?? -1);
-    if (id >= 0) {
-      this.#lastDomainBytes = bytes;
-      this.#lastDomain = id;
-    }
-    return id;
   }
 
   #writePut(sink: EntrySink, domain: string, serial: number, startedAt: number, state: number): void {
@@ -533,7 +492,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   #writeRecord(sink: EntrySink, shard: SessionShard, record: number): number {
     const { words, bytes } = shard;
     const out = sink.begin();
-    const domain = this.#domains[shard.domainOf(record)]!;
+    const domain = this.#domains.names[shard.domainOf(record)]!;
     writePutHead(
       out,
       domain,

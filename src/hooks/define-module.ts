@@ -4,6 +4,7 @@ import type { AccessRules } from "../config/access.ts";
 import type { OptionSpec, OptionsOf } from "../config/option.ts";
 import type { HttpPool } from "../config/settings.ts";
 import type { Log } from "../observe/log.ts";
+import type { ModuleMetrics } from "../observe/metrics.ts";
 import type { Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -38,6 +39,8 @@ export interface ModuleContext<Options> {
   readonly clock: Clock;
   readonly random: Randomness;
   readonly log: Log;
+  /** Numbers of the module's own, on the page that is scraped. */
+  readonly metrics: ModuleMetrics;
   readonly access: AccessRules;
   /** Bytes a second by the names of shapers; "none" is Infinity. */
   readonly shapers: ReadonlyMap<string, number>;

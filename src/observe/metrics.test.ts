@@ -130,6 +130,10 @@ describe("modules", () => {
     second.gauge("waiting", "Pings waiting", () => 4);
     second.histogram("seconds", "Round trip", [0.1, 1], ["host"]).observe(0.5, "localhost");
     expect(await value(metrics, 'meerkat_ping_sent_total{outcome="ok"}')).toBe(3);
+    first.total("lost_total", "Pings lost", () => 1);
+    second.total("lost_total", "Pings lost", () => 5);
+    expect(await value(metrics, "meerkat_ping_lost_total")).toBe(6);
+    expect(await metrics.text()).toContain("# TYPE meerkat_ping_lost_total counter");
     expect(await value(metrics, "meerkat_ping_waiting")).toBe(7);
     expect(await value(metrics, 'meerkat_ping_seconds_bucket{le="0.1",host="localhost"}')).toBe(0);
     expect(await value(metrics, 'meerkat_ping_seconds_bucket{le="1",host="localhost"}')).toBe(1);

@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Clock, Timer } from "../util/clock.ts";
 import { PlainHistogram } from "./plain-histogram.ts";
+import { readCounter, readGauge } from "./read-metrics.ts";
 
 export type Transport = "tcp" | "websocket";
 /** How a listener encrypts. */
@@ -63,7 +64,17 @@ export interface ModuleMetrics {
   histogram(name: string, help: string, buckets: readonly number[], labels?: readonly string[]): ModuleHistogram;
   /** A number that is read at each scrape. A host that has the same one adds to it. */
   gauge(name: string, help: string, read: () => number): void;
+  /** As a gauge, of a number that only grows. */
+  total(name: string, help: string, read: () => number): void;
 }
+
+/** For where nobody scrapes. */
+export const unwatched: ModuleMetrics = {
+  counter: () => ({ add() {} }),
+  histogram: () => ({ observe() {} }),
+  gauge() {},
+  total() {},
+};
 
 /** How often the lag of the event loop is measured, in milliseconds. */
 const LAG_EVERY_MS = 500;
@@ -182,17 +193,23 @@ export class Metrics {
       this.#ofModules.set(prefix + name, made);
       return made;
     };
+    const sum = (name: string, read: () => number, declare: (full: string, all: () => number) => void): void => {
+      const readers = once(name, (full) => {
+        const all: (() => number)[] = [];
+        declare(full, () => all.reduce((total, each) => total + each(), 0));
+        return all;
+      });
+      readers.push(read);
+    };
     return {
       counter: (name, help, labels = []) => once(name, (full) => new BoundedCounter(this.registry, full, help, labels)),
       histogram: (name, help, buckets, labels = []) =>
         once(name, (full) => boundedHistogram(this.registry, full, help, buckets, labels)),
       gauge: (name, help, read) => {
-        const readers = once(name, (full) => {
-          const all: (() => number)[] = [];
-          readGauge(this.registry, full, help, () => all.reduce((sum, each) => sum + each(), 0));
-          return all;
-        });
-        readers.push(read);
+        sum(name, read, (full, all) => readGauge(this.registry, full, help, all));
+      },
+      total: (name, help, read) => {
+        sum(name, read, (full, all) => readCounter(this.registry, full, help, [], () => [[{}, all()]]));
       },
     };
   }
@@ -282,30 +299,6 @@ function boundedHistogram(
     observe: (value, ...values) =>
       histogram.labels(...values.map((label, index) => seen[index]!.bounded(label))).observe(value),
   };
-}
-
-function readGauge(registry: Registry, name: string, help: string, read: () => number): void {
-  const gauge: Gauge = new Gauge({ name, help, registers: [registry], collect: () => gauge.set(read()) });
-}
-
-/** A counter whose numbers are kept elsewhere. */
-function readCounter(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: string[],
-  read: () => [labels: Record<string, string>, value: number][],
-): void {
-  const counter = new Counter({
-    name,
-    help,
-    labelNames,
-    registers: [registry],
-    collect: () => {
-      counter.reset();
-      for (const [labels, value] of read()) counter.inc(labels, value);
-    },
-  });
 }
 
 /** How much later than asked a timer runs: the time a stanza may have to wait for its turn. */

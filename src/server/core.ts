@@ -7,6 +7,7 @@ import type { HttpPool } from "../config/settings.ts";
 import type { InstalledModule } from "../hooks/define-module.ts";
 import type { MaybePromise } from "../hooks/effect.ts";
 import type { Log } from "../observe/log.ts";
+import { type ModuleMetrics, unwatched } from "../observe/metrics.ts";
 import { Host } from "../router/host.ts";
 import { PendingRequests } from "../router/pending-requests.ts";
 import { Router } from "../router/route.ts";
@@ -43,6 +44,8 @@ export interface CoreParts {
   readonly migrations?: readonly Migration[];
   readonly sessionsPerAccountMax: (account: Jid) => number;
   readonly requestsMax: number;
+  /** The metrics of a module, by its name; by default nobody counts. */
+  readonly metrics?: (module: string) => ModuleMetrics;
   /** Told the condition of every stanza error. */
   readonly bounced?: (condition: string) => void;
   /** `[general] registration_timeout`; by default 600,000. */
@@ -109,6 +112,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         clock,
         random,
         log,
+        metrics: parts.metrics ?? (() => unwatched),
         accounts,
         httpPools: parts.httpPools ?? new Map(),
         registrationTimeoutMs: parts.registrationTimeoutMs ?? 600_000,

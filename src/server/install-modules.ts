@@ -5,6 +5,7 @@ import type { InstalledModule, ModuleContext } from "../hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../hooks/effect.ts";
 import { allHere, type Placement } from "../hooks/placement.ts";
 import type { Log } from "../observe/log.ts";
+import type { ModuleMetrics } from "../observe/metrics.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
 import { carryOut } from "../router/stages.ts";
@@ -25,6 +26,8 @@ export interface ModuleSurroundings {
   readonly clock: Clock;
   readonly random: Randomness;
   readonly log: Log;
+  /** The metrics of a module, by its name. */
+  readonly metrics: (module: string) => ModuleMetrics;
   readonly accounts: AccountDirectory;
   readonly shapers: ReadonlyMap<string, number>;
   readonly httpPools: ReadonlyMap<string, HttpPool>;
@@ -92,6 +95,7 @@ function contextFor(
     clock: surroundings.clock,
     random: surroundings.random,
     log: log.child({ module: module.definition.name, host: host.domain }),
+    metrics: surroundings.metrics(module.definition.name),
     access,
     shapers: surroundings.shapers,
     installed: host.installed,

@@ -27,7 +27,7 @@ export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer 
       hostMeta: listener.handlers.hostMeta,
     },
     secure: listener.tls !== undefined,
-    metrics: { contentType: node.metrics.contentType, text: () => node.metrics.text() },
+    metrics: node.metricsPage,
     ready: () => readiness(node),
     live: () => true,
     log: node.log,

@@ -1,5 +1,6 @@
 /** The parts of a running node, as its listeners and its administration see them. */
 import type { Settings } from "../config/settings.ts";
+import type { MetricsSource } from "../http/app.ts";
 import type { RootLog } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { SocketSettings } from "../socket/base-socket.ts";
@@ -26,6 +27,8 @@ export interface NodeParts {
   readonly authentication: Authentication;
   readonly certificates: NodeCertificates;
   readonly metrics: Metrics;
+  /** What is scraped: of all processes that share the port. */
+  readonly metricsPage: MetricsSource;
   readonly store: Store;
   readonly gate: StrangerGate;
   readonly log: RootLog;

@@ -9,6 +9,7 @@ import type { HttpPool } from "../../src/config/settings.ts";
 import type { InstalledModule, ModuleContext, ModuleDefinition } from "../../src/hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../../src/hooks/effect.ts";
 import type { Questions, SessionEnd } from "../../src/hooks/points.ts";
+import { type ModuleMetrics, unwatched } from "../../src/observe/metrics.ts";
 import { becomeUnavailable, runSessionEvent, takeFromClient } from "../../src/router/from-client.ts";
 import { Host } from "../../src/router/host.ts";
 import { PendingRequests } from "../../src/router/pending-requests.ts";
@@ -67,6 +68,8 @@ export class Conversation {
   readonly writes: GroupCommit;
   readonly people: Person[] = [];
   readonly accounts: Set<string>;
+  /** What modules have counted, by `mod_x name label …`. */
+  readonly counted = new Map<string, number>();
   readonly #stops: (() => MaybePromise<void>)[] = [];
   #serial = 0;
   #ids = 0;
@@ -87,7 +90,7 @@ export class Conversation {
     for (const definition of options.modules) {
       const settings = optionsInCode(definition.options, options.options?.[definition.name] ?? {});
       this.host.installed.push({ definition, options: settings } as InstalledModule);
-      const context = this.#context(settings, random, options);
+      const context = { ...this.#context(settings, random, options), metrics: this.#metricsOf(definition.name) };
       const stop = definition.setup(this.host.registry, context as never);
       if (stop !== undefined) this.#stops.push(stop);
     }
@@ -107,6 +110,16 @@ export class Conversation {
     await migrate(store, [...migrations], { clock });
     queries.length = 0;
     return new Conversation(store, queries, options);
+  }
+
+  #metricsOf(module: string): ModuleMetrics {
+    const counter = (name: string) => ({
+      add: (amount: number, ...labels: string[]) => {
+        const key = [module, name, ...labels].join(" ");
+        this.counted.set(key, (this.counted.get(key) ?? 0) + amount);
+      },
+    });
+    return { ...unwatched, counter };
   }
 
   #context(options: unknown, random: unknown, given: ConversationOptions): Partial<ModuleContext<unknown>> {

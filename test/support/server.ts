@@ -46,6 +46,8 @@ export interface TestServerPlan {
   readonly c2s?: string;
   /** One node, also where tests run with several. */
   readonly alone?: boolean;
+  /** Instead of free ones, in the order of the listeners; several processes share them. */
+  readonly ports?: readonly number[];
   /** Opens a WebSocket over TLS too. */
   readonly https?: boolean;
 }
@@ -77,26 +79,28 @@ path = "/ws-xmpp"
 `;
 
 export function configText(plan: TestServerPlan): string {
-  const { hosts = ["localhost"] } = plan;
+  const { hosts = ["localhost"], ports = [] } = plan;
+  let listener = 0;
+  const port = () => ports[listener++] ?? 0;
   return `
 [general]
 hosts = ${JSON.stringify(hosts)}
 loglevel = "info"
 ${plan.general ?? ""}
 [[listen.c2s]]
-port = 0
+port = ${port()}
 ip_address = "127.0.0.1"
 ${plan.c2s ?? ""}
 [listen.c2s.tls]
 mode = "starttls"
 [[listen.c2s]]
-port = 0
+port = ${port()}
 ip_address = "127.0.0.1"
 ${plan.c2s ?? ""}
 [listen.c2s.tls]
 mode = "tls"
 [[listen.http]]
-port = 0
+port = ${port()}
 ip_address = "127.0.0.1"
 [[listen.http.handlers.mongoose_websocket_handler]]
 path = "/ws-xmpp"

@@ -51,6 +51,10 @@ async function begin(options: Record<string, unknown> = {}, answers: Partial<Que
   for (const person of [alice, bob]) await person.takes();
 }
 
+/** The module's metrics, without its name. */
+const counted = () =>
+  Object.fromEntries(Array.from(talk.counted, ([key, value]) => [key.replace("mod_push ", ""), value]));
+
 beforeEach(async () => {
   arrived = [];
   answer = (request) => resultOf(request);
@@ -234,6 +238,7 @@ describe("a service", () => {
     expect(notifications().length).toBe(1);
     await writes();
     expect(notifications()).toEqual([]);
+    expect(counted()).toEqual({ "notifications_total failed": 1, devices_gone_total: 1 });
   });
 
   test("in passing trouble is told again, but not for ever", async () => {
@@ -242,6 +247,7 @@ describe("a service", () => {
     answer = (request) => errorFor(request, new StanzaError("internal-server-error"));
     for (let time = 0; time < 12; time++) await writes();
     expect(notifications().length).toBe(10);
+    expect(counted()).toEqual({ "notifications_total failed": 10, devices_gone_total: 1 });
   });
 
   test("that is slow gets one notification at a time, then the newest", async () => {
@@ -254,6 +260,7 @@ describe("a service", () => {
     await talk.clock.advance(30_000);
     await talk.settle();
     expect(notifications().map(([, summary]) => summary["last-message-body"])).toEqual(["3"]);
+    expect(counted()).toEqual({ "notifications_total failed": 1, "notifications_total sent": 1 });
   });
 
   test("may revoke a device by a message", async () => {

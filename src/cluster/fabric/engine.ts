@@ -7,9 +7,9 @@
  * own long work, finds nobody expired when it wakes, only because nobody could be heard while it slept.
  */
 import type { Log } from "../../observe/log.ts";
-import { BoundedMap } from "../../util/bounded-map.ts";
 import type { Clock, Timer } from "../../util/clock.ts";
 import { Channel, type FabricChannel } from "./channel.ts";
+import { type EngineCounters, newCounters } from "./counters.ts";
 import {
   BATCH_HEADER_BYTES,
   CHANNELS_MAX,
@@ -33,16 +33,10 @@ import {
   writeHeader,
   writeHello,
 } from "./envelope.ts";
-import {
-  type Fabric,
-  type FabricCounters,
-  type FabricEvents,
-  type NodeIdentity,
-  type PeerDownReason,
-  RequestFailed,
-} from "./fabric.ts";
+import { type Fabric, type FabricEvents, type NodeIdentity, type PeerDownReason, RequestFailed } from "./fabric.ts";
 import { Peer, type PeerContext } from "./peer.ts";
 import { PendingRequests } from "./pending-requests.ts";
+import { Refusals } from "./refusals.ts";
 import type { Transport } from "./transport.ts";
 
 export interface FabricOptions {
@@ -64,37 +58,12 @@ export interface FabricOptions {
   readonly requestsMax?: number;
 }
 
-/** Also what no interface asks for. */
-export interface EngineCounters extends FabricCounters {
-  /** Messages that were not sent because too much waited for the peer. */
-  dropped: number;
-  /** Entries that came after a later one, or twice. */
-  late: number;
-  requestsOut: number;
-  requestsIn: number;
-  envelopesOut: number;
-  envelopesIn: number;
-}
-
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 export class ClusterFabric implements Fabric {
   readonly self: NodeIdentity;
-  readonly counters: EngineCounters = {
-    messagesOut: 0,
-    messagesIn: 0,
-    bytesOut: 0,
-    bytesIn: 0,
-    gaps: 0,
-    refused: 0,
-    dropped: 0,
-    late: 0,
-    requestsOut: 0,
-    requestsIn: 0,
-    envelopesOut: 0,
-    envelopesIn: 0,
-  };
+  readonly counters: EngineCounters = newCounters();
   readonly #peers = new Map<number, NodeIdentity>();
   readonly #options: FabricOptions;
   readonly #context: PeerContext;
@@ -107,8 +76,7 @@ export class ClusterFabric implements Fabric {
   readonly #lives = new Map<number, Peer>();
   readonly #channels: (Channel | undefined)[] = [];
   readonly #pending: PendingRequests;
-  /** What has been logged of whom, so that it is logged once. */
-  readonly #logged = new BoundedMap<string, true>(1024);
+  readonly #refusals: Refusals;
   readonly #flush = (): void => this.#flushDirty();
   #dirty: Peer[] = [];
   #spare: Peer[] = [];
@@ -121,6 +89,7 @@ export class ClusterFabric implements Fabric {
     this.self = options.self;
     this.#options = options;
     this.#log = options.log.child({ part: "fabric" });
+    this.#refusals = new Refusals(this.#log);
     this.#pending = new PendingRequests(options.clock);
     this.#hash = clusterHash(options.self.cluster);
     this.#messageBytesMax = Math.min(options.messageBytesMax ?? 12 * 1024 * 1024, queueBytesMax);
@@ -133,6 +102,11 @@ export class ClusterFabric implements Fabric {
       counters: this.counters,
       queueBytesMax,
     };
+  }
+
+  /** `counters.refused`, by reason. */
+  get refusals(): Readonly<Record<Refusal, number>> {
+    return this.#refusals.counts;
   }
 
   get peers(): ReadonlyMap<number, NodeIdentity> {
@@ -592,13 +566,7 @@ export class ClusterFabric implements Fabric {
 
   #refuse(reason: Refusal, number: number, incarnation: number, identity?: NodeIdentity): void {
     this.counters.refused++;
-    const key = `${reason} ${number} ${incarnation}`;
-    if (this.#logged.get(key) !== undefined) return;
-    this.#logged.set(key, true);
-    const fields = { reason, number, incarnation, node: identity?.name, address: identity?.address };
-    if (reason === "an impostor")
-      this.#log.error(fields, "Two nodes have the same number; each node of a cluster needs its own");
-    else this.#log.warn(fields, "What came from a node was refused; this is logged once");
+    this.#refusals.add(reason, number, incarnation, identity);
   }
 }
 

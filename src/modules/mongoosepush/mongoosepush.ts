@@ -31,6 +31,9 @@ export const mongoosePush = defineModule({
       requestsMax: Math.min(pool.workers, maxHttpConnections),
     };
     const sender = new PushSender(settings, context.clock, context.log);
+    for (const [name, help] of counted) {
+      context.metrics.total(`${name}_total`, help, () => sender.counters[name]);
+    }
 
     on.answer("pushNotification", async (_node, notification, options) => {
       const { token, body } = requestOf(notification, options);
@@ -40,6 +43,14 @@ export const mongoosePush = defineModule({
     return undefined;
   },
 });
+
+const counted = [
+  ["sent", "Notifications that the service has taken"],
+  ["failed", "Notifications given up after errors"],
+  ["gone", "Notifications refused, since the device is gone"],
+  ["dropped", "Notifications dropped, since too many waited"],
+  ["retried", "Requests that were made again"],
+] as const;
 
 /** Fields by name, the first value each. */
 function fieldsOf(form: Element | undefined): ReadonlyMap<string, string> {

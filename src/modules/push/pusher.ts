@@ -1,5 +1,6 @@
 /** Tells push services (XEP-0357 section 6): one notification at a time for each device, the newest when others wait. */
 import type { ModuleContext } from "../../hooks/define-module.ts";
+import type { ModuleCounter } from "../../observe/metrics.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -23,7 +24,7 @@ export interface PushSettings {
   readonly virtualHosts: readonly string[];
 }
 
-type PusherHouse = Pick<ModuleContext<unknown>, "request" | "ask" | "service" | "log">;
+type PusherHouse = Pick<ModuleContext<unknown>, "request" | "ask" | "service" | "log" | "metrics">;
 
 /** What waits while a device is being told. */
 interface Busy {
@@ -34,6 +35,9 @@ export class Pusher {
   readonly #house: PusherHouse;
   readonly #store: PushStore;
   readonly #settings: PushSettings;
+  /** `sent`: the service has taken it; `failed`: it has refused or not answered; `dropped`: too many waited. */
+  readonly #notifications: ModuleCounter;
+  readonly #devicesGone: ModuleCounter;
   readonly #busy = new Map<string, Busy>();
   /** Errors in a row, of devices that have had one. */
   readonly #failures = new Map<string, number>();
@@ -42,6 +46,11 @@ export class Pusher {
     this.#house = house;
     this.#store = store;
     this.#settings = settings;
+    this.#notifications = house.metrics.counter("notifications_total", "Push notifications", ["outcome"]);
+    this.#devicesGone = house.metrics.counter(
+      "devices_gone_total",
+      "Devices given up, since their service refuses them",
+    );
   }
 
   /** Nothing waits for it. */
@@ -53,6 +62,7 @@ export class Pusher {
       return;
     }
     if (this.#busy.size >= busyMax) {
+      this.#notifications.add(1, "dropped");
       this.#house.log.warn({ jid: account.bare }, "a push notification is dropped: too many wait");
       return;
     }
@@ -68,6 +78,7 @@ export class Pusher {
       const summary = busy.next;
       busy.next = undefined;
       const error = await this.#tell(account, registration, summary);
+      this.#notifications.add(1, error === undefined ? "sent" : "failed");
       if (error === undefined) {
         this.#failures.delete(key);
         continue;
@@ -82,6 +93,7 @@ export class Pusher {
         continue;
       }
       this.#failures.delete(key);
+      this.#devicesGone.add(1);
       this.#house.log.info(
         { jid: account.bare, service: registration.jid, error: error.condition },
         "a device is gone",

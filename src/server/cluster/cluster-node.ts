@@ -58,6 +58,10 @@ export class ClusterNode implements ModuleCluster {
   readonly link: Link;
   /** Frames and calls that were not understood. */
   refused = 0;
+  /** Sessions that could not move when this node was drained. */
+  closedByDrain = 0;
+  /** The page of metrics, for another process of this machine. */
+  answerMetrics: () => Promise<string> = () => Promise.reject(new Error("no page of metrics here"));
   answerAdmin: AdminAnswerer = () => Promise.reject(new Error("no administration here"));
   readonly #parts: ClusterNodeParts;
   readonly #notices = new Notices();
@@ -130,6 +134,16 @@ export class ClusterNode implements ModuleCluster {
   /** The channel of questions between nodes. */
   get callsChannel(): number {
     return Channel.calls;
+  }
+
+  /** Rejects with `RequestFailed`. */
+  async metricsOf(node: number, waitMs: number): Promise<string> {
+    const page = await this.fabric.channel(Channel.calls).request(node, Uint8Array.of(Call.metrics), waitMs);
+    return new TextDecoder().decode(page);
+  }
+
+  get noticeCounters(): Readonly<Notices["counters"]> {
+    return this.#notices.counters;
   }
 
   get mover(): SessionMover {
@@ -208,6 +222,8 @@ export class ClusterNode implements ModuleCluster {
         return this.#mover!.taken(bytes);
       case Call.admin:
         return this.answerAdmin(bytes);
+      case Call.metrics:
+        return new TextEncoder().encode(await this.answerMetrics());
       default:
         this.#refuse(from, new WireError(`a call of kind ${bytes[0]}`));
         throw new WireError("unknown call");

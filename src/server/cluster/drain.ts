@@ -59,6 +59,7 @@ export async function drain(parts: DrainParts): Promise<DrainReport> {
   let closed = 0;
   for (const session of [...router.sessions.all()]) {
     closed++;
+    cluster.closedByDrain++;
     await keeper.close(session, new StreamError("system-shutdown"), "shutdown");
   }
   log.info({ total, moved, closed, ms: Math.round(clock.monotonic() - started) }, "drained");

@@ -68,6 +68,8 @@ export const Call = {
   take: 2,
   /** JSON `AdminCall`; answer: its result. */
   admin: 3,
+  /** Nothing more; answer: the page of metrics as text. */
+  metrics: 4,
 } as const;
 
 export interface FetchCall {

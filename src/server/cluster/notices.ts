@@ -10,6 +10,7 @@ const version = 1;
 export class Notices {
   readonly #topics = new Map<string, Heard[]>();
   readonly #writer = new ByteWriter();
+  readonly counters = { told: 0, heard: 0, missed: 0 };
   #channel: FabricChannel | undefined = undefined;
 
   on(topic: string, heard: Heard): (key: string) => void {
@@ -31,6 +32,7 @@ export class Notices {
     this.#writer.text(topic);
     this.#writer.text(key);
     channel.broadcast(this.#writer.copy());
+    this.counters.told++;
   }
 
   /** Throws `WireError`. What is of another version is not understood, so everything may be old. */
@@ -39,11 +41,13 @@ export class Notices {
     if (reader.u8() !== version) return this.missed();
     const topic = reader.text();
     const key = reader.text();
+    this.counters.heard++;
     for (const heard of this.#topics.get(topic) ?? []) heard(key);
   }
 
   /** Something may not have been heard. */
   missed(): void {
+    this.counters.missed++;
     for (const handlers of this.#topics.values()) for (const heard of handlers) heard(undefined);
   }
 }

@@ -91,6 +91,8 @@ class HeldOutlet implements SessionOutlet {
 }
 
 export class SessionMover {
+  /** Sessions that were taken, given, and were to be given and were not. */
+  readonly counters = { in: 0, out: 0, failed: 0 };
   readonly #parts: SessionMoverParts;
   /** Sessions that are on their way, and what resolves when that is over. */
   readonly #moving = new Map<Session, Promise<unknown>>();
@@ -163,7 +165,9 @@ export class SessionMover {
     const serials: number[] = [];
     for (const moving of sessions) {
       try {
-        serials.push((await adoptSession(this.#parts.router, this.#parts.keeper, moving))?.serial ?? 0);
+        const session = await adoptSession(this.#parts.router, this.#parts.keeper, moving);
+        if (session !== undefined) this.counters.in++;
+        serials.push(session?.serial ?? 0);
       } catch (error) {
         this.#parts.log.error({ err: error, jid: moving.jid }, "a session could not be taken over");
         serials.push(0);
@@ -183,15 +187,18 @@ export class SessionMover {
     const move = ++this.#moves;
     const { promise, resolve } = Promise.withResolvers<void>();
     for (const session of movable) this.#moving.set(session, promise);
+    let moved = 0;
     try {
-      return await this.#give(move, movable, target);
+      moved = await this.#give(move, movable, target);
     } catch (error) {
       log.warn({ err: error, node: target, sessions: movable.length }, "sessions could not be moved");
-      return 0;
     } finally {
       for (const session of movable) this.#moving.delete(session);
       resolve();
     }
+    this.counters.out += moved;
+    this.counters.failed += movable.length - moved;
+    return moved;
   }
 
   async #give(move: number, movable: readonly Session[], target: number): Promise<number> {
