@@ -2,6 +2,7 @@
 import { accountCommands } from "./account.ts";
 import { clusterCommands } from "./cluster.ts";
 import type { Command } from "./command.ts";
+import { inboxCommands } from "./inbox.ts";
 import { mucCommands } from "./muc.ts";
 import { rosterCommands } from "./roster.ts";
 import { serverCommands } from "./server.ts";
@@ -13,6 +14,7 @@ export const adminCommands: readonly Command[] = [
   ...sessionCommands,
   ...rosterCommands,
   ...mucCommands,
+  ...inboxCommands,
   ...stanzaCommands,
   ...serverCommands,
   ...clusterCommands,

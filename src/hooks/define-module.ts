@@ -17,7 +17,7 @@ import type { Randomness } from "../util/random.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { Effect, MaybePromise } from "./effect.ts";
 import type { Placement } from "./placement.ts";
-import type { Answered, Questions, Registrar, Stranger } from "./points.ts";
+import type { Answered, Questions, Registrar, RoomEvents, Stranger } from "./points.ts";
 import type { Services } from "./services.ts";
 
 export interface XepSupport {
@@ -62,6 +62,8 @@ export interface ModuleContext<Options> {
   askAll<Name extends keyof Questions>(question: Name, ...args: Parameters<Questions[Name]>): Promise<Answered<Name>[]>;
   /** What another module of this host offers; undefined when the host has no such module. Complete once all are set up. */
   service<Name extends keyof Services>(name: Name): Services[Name] | undefined;
+  /** Those who listen to what happens in rooms; for modules that have rooms. */
+  readonly rooms: RoomEvents;
   /** Domains that modules of this host serve, such as a group chat service. Complete once all are set up. */
   servedDomains(): Iterable<string>;
   /**

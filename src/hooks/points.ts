@@ -11,7 +11,7 @@ import type { Element } from "../xml/element.ts";
 import type { Frame } from "../xml/scanner.ts";
 import type { Xml } from "../xml/xml.ts";
 import type { Effect, MaybePromise, Outcome } from "./effect.ts";
-import type { Services, VcardPhoto } from "./services.ts";
+import type { ArchiveViewer, Services, VcardPhoto } from "./services.ts";
 
 /** The named stages a stanza passes, in this order; each may be entered for any kind of stanza. */
 export interface StageHandlers {
@@ -85,6 +85,45 @@ export interface AccountHandlers {
 }
 export type AccountEventName = keyof AccountHandlers;
 
+/**
+ * What happens in rooms, whichever module has them: told by the room's own node, once. A room module tells it by
+ * `context.rooms`; those that keep something of conversations listen.
+ */
+export interface RoomHandlers {
+  /**
+   * A message was accepted, and is about to go to everybody in the room. Synchronous; what it returns is carried out for the sender's
+   * stanza, such as `secureBy`.
+   */
+  said(message: RoomMessage): Outcome;
+  /** An account, named by its bare address, has no part in the room any more: it has left for good, or was banned or removed. */
+  parted(room: Jid, account: string): MaybePromise<void>;
+  /** The room is gone for good, and whoever makes one of its name later has another. */
+  destroyed(room: Jid): MaybePromise<void>;
+}
+export type RoomEventName = keyof RoomHandlers;
+
+export interface RoomMessage {
+  /** The room's bare address. */
+  readonly room: Jid;
+  /** Real and full address of who has spoken. */
+  readonly sender: Jid;
+  /** As everybody gets it: `from` is the occupant, `to` nobody, the room's `<stanza-id/>` in it. */
+  readonly stanza: Stanza;
+  /** The room's id of the message; "" when it has none. */
+  readonly id: string;
+  /** Real bare addresses, or domains, by their affiliation to the room. */
+  readonly affiliations: ReadonlyMap<string, { readonly affiliation: string }>;
+}
+
+/** The listeners of `RoomHandlers`, for the module whose rooms they are. */
+export interface RoomEvents {
+  /** Whether nobody listens. */
+  readonly unheard: boolean;
+  said(message: RoomMessage): readonly Effect[];
+  parted(room: Jid, account: string): Promise<void>;
+  destroyed(room: Jid): Promise<void>;
+}
+
 /** To whom an IQ request is addressed. */
 export type IqTarget =
   /** The sender's own bare JID, or nobody: the sender's own account (RFC 6121 section 8.5.1 with RFC 6120 10.3.3). */
@@ -151,6 +190,10 @@ export interface Questions {
   avatarHash(account: Jid): MaybePromise<string | undefined>;
   /** Messages an account has not read, in all conversations together. */
   unreadCount(account: Jid): MaybePromise<number | undefined>;
+  /** Which kind of rooms a domain of ours has; undefined when it has none. */
+  roomKind(domain: string): "muc" | "muclight" | undefined;
+  /** How a room of ours is seen by an account: what of it he may read; undefined when it is none of theirs, or not his to read. */
+  roomViewer(room: Jid, account: Jid): MaybePromise<ArchiveViewer | undefined>;
   /** An account's vCard has another picture, or none any more; `before` is the hash of the one it had, or "". */
   vcardPhotoChanged(
     account: Jid,
@@ -231,6 +274,7 @@ export interface Registrar {
   session<Name extends SessionEventName>(name: Name, handler: SessionHandlers[Name]): void;
   cluster<Name extends ClusterEventName>(name: Name, handler: ClusterHandlers[Name]): void;
   account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void;
+  room<Name extends RoomEventName>(name: Name, handler: RoomHandlers[Name]): void;
   /** One handler a type, target, namespace and element name; a second one is an error at start. */
   iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void;
   /** An IQ before authentication (XEP-0077). */

@@ -16,12 +16,15 @@ import type {
   NonzaHandler,
   Questions,
   Registrar,
+  RoomEventName,
+  RoomHandlers,
   SessionEventName,
   SessionHandlers,
   StageHandlers,
   StageName,
   Stranger,
 } from "./points.ts";
+import { RoomListeners } from "./room-listeners.ts";
 import type { Services } from "./services.ts";
 
 type PerKind<Handler> = { readonly [Kind in StanzaKind]: Handler[] };
@@ -58,6 +61,7 @@ export class Registry implements Registrar {
     passwordChanged: [],
     removed: [],
   };
+  readonly rooms = new RoomListeners();
   readonly inlineFeatures: InlineFeature[] = [];
   readonly boundDescriptions: ((session: Session) => MaybePromise<Xml | undefined>)[] = [];
   readonly streamFeatures: (() => Xml | undefined)[] = [];
@@ -83,6 +87,10 @@ export class Registry implements Registrar {
 
   account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void {
     this.accounts[name].push(handler);
+  }
+
+  room<Name extends RoomEventName>(name: Name, handler: RoomHandlers[Name]): void {
+    this.rooms.add(name, handler);
   }
 
   iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void {

@@ -28,6 +28,16 @@ export interface Services {
   rooms: RoomsService;
   /** mod_mam, where rooms have archives (`muc`). */
   roomArchive: RoomArchiveService;
+  /** mod_inbox. */
+  inbox: InboxService;
+}
+
+/** Inboxes of a host's accounts. All methods may throw the errors of the store. */
+export interface InboxService {
+  /** Removes what has been in an account's bin for so many days; resolves with the number of conversations. */
+  flushUserBin(account: Jid, days: number): Promise<number>;
+  /** As `flushUserBin`, of all accounts of the host. */
+  flushBins(days: number): Promise<number>;
 }
 
 /** A room as lists show it. */

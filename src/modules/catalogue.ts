@@ -7,6 +7,7 @@ import { csi } from "./csi.ts";
 import { disco } from "./disco.ts";
 import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
+import { inbox } from "./inbox/inbox.ts";
 import { last } from "./last.ts";
 import { mam } from "./mam/mam.ts";
 import { mongoosePush } from "./mongoosepush/mongoosepush.ts";
@@ -34,7 +35,7 @@ type AnyModule = ModuleDefinition<any>;
 
 /**
  * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
- * whatever copies or stores; `mam` before `carbons`, whose copies bear its ids; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
+ * whatever copies or stores; `mam` before `carbons`, whose copies bear its ids, and before `inbox`, which keeps them; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
  * `roster` and `presence`, so that no message overtakes the backlog; `pubsub` behind `caps`, which learns what a client wants; `csi` last, since it releases past later filters.
  */
 export const catalogue: readonly AnyModule[] = [
@@ -47,6 +48,7 @@ export const catalogue: readonly AnyModule[] = [
   blocking,
   stanzaId,
   mam,
+  inbox,
   carbons,
   offline,
   offlineStub,

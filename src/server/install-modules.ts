@@ -108,6 +108,7 @@ function contextFor(
     ask: (question, ...args) => host.registry.ask(question, ...args),
     askAll: (question, ...args) => host.registry.askAll(question, ...args),
     service: (name) => host.registry.service(name),
+    rooms: host.registry.rooms,
     servedDomains: () => host.registry.domains.keys(),
     notices: (topic, heard) => surroundings.cluster.notices(`${host.domain} ${topic}`, heard),
     told: () => surroundings.cluster.told(),

@@ -83,4 +83,8 @@ export const ns = {
   shim: "http://jabber.org/protocol/shim",
   bookmarks: "urn:xmpp:bookmarks:1",
   bookmarkStorage: "storage:bookmarks",
+  inbox: "erlang-solutions.com:xmpp:inbox:0",
+  inboxConversation: "erlang-solutions.com:xmpp:inbox:0#conversation",
+  smartMarkers: "esl:xmpp:smart-markers:0",
+  mucLightAffiliations: "urn:xmpp:muclight:0#affiliations",
 } as const;

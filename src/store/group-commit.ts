@@ -299,7 +299,7 @@ function sameColumns(first: Row, second: Row): boolean {
 
 function sameConflict(first: OnConflict, second: OnConflict): boolean {
   if (first === second) return true;
-  if (typeof first === "string" || typeof second === "string") return false;
+  if (typeof first === "string" || typeof second === "string" || "merge" in first || "merge" in second) return false;
   return sameNames(first.key, second.key) && sameNames(first.update, second.update);
 }
 

@@ -22,10 +22,23 @@ export type Row = Readonly<Record<string, SqlValue>>;
 
 /**
  * What happens when a row with the same key exists: "fail" throws StoreConflict; "ignore" keeps the old row;
- * an object names the columns of the unique key and those to overwrite ("all" means all but the key).
+ * an object names the columns of the unique key and those to overwrite ("all" means all but the key), or how both rows become one.
  * MySQL goes by any unique key of the table, not only by the one named.
  */
-export type OnConflict = "fail" | "ignore" | { key: readonly string[]; update: "all" | readonly string[] };
+export type OnConflict =
+  | "fail"
+  | "ignore"
+  | { key: readonly string[]; update: "all" | readonly string[] }
+  | { key: readonly string[]; merge: Merge };
+
+/** A column of the row that is there, or of the one that comes, as SQL. */
+type ColumnSql = (column: string) => string;
+
+/**
+ * The new value of each column that changes, as SQL that every dialect knows. MySQL assigns one after the other, and `old` is then what
+ * was assigned already: a column that others look at comes behind them.
+ */
+export type Merge = readonly (readonly [column: string, value: (old: ColumnSql, fresh: ColumnSql) => string])[];
 
 /** Parameters one statement may have: SQLite 32,766; PostgreSQL 65,535; MySQL knows no limit here. */
 const parametersMax: Record<StoreDialect, number> = { sqlite: 32_000, postgres: 65_000, mysql: 65_000 };
@@ -147,7 +160,7 @@ function insertQuery(
     }
     sql += ")";
   }
-  sql += conflictSql(dialect, columns, onConflict);
+  sql += conflictSql(dialect, table, columns, onConflict);
   return { sql, parameters, query: InsertQueryNode.create(TableNode.create(table)), queryId: createQueryId() };
 }
 
@@ -165,7 +178,7 @@ function insertJsonQuery(
 ): CompiledQuery {
   const names = columns.map((name) => quote("postgres", name)).join(", ");
   const into = quote("postgres", table);
-  const sql = `insert into ${into} (${names}) select ${names} from json_populate_recordset(null::${into}, $1::json)${conflictSql("postgres", columns, onConflict)}`;
+  const sql = `insert into ${into} (${names}) select ${names} from json_populate_recordset(null::${into}, $1::json)${conflictSql("postgres", table, columns, onConflict)}`;
   let text = "[";
   for (let index = from; index < to; index++) {
     const row = rows[index] as Row;
@@ -213,7 +226,7 @@ function differentColumns(table: string, columns: readonly string[]): TypeError 
   return new TypeError(`rows for ${table} must all name the columns ${columns.join(", ")}`);
 }
 
-function conflictSql(dialect: StoreDialect, columns: readonly string[], onConflict: OnConflict): string {
+function conflictSql(dialect: StoreDialect, table: string, columns: readonly string[], onConflict: OnConflict): string {
   if (onConflict === "fail") return "";
   if (onConflict === "ignore") {
     if (dialect !== "mysql") return " on conflict do nothing";
@@ -221,14 +234,24 @@ function conflictSql(dialect: StoreDialect, columns: readonly string[], onConfli
     const any = quote(dialect, columns[0] as string);
     return ` on duplicate key update ${any} = ${any}`;
   }
+  if ("merge" in onConflict) return mergeSql(dialect, table, onConflict);
   const { key } = onConflict;
   const update = onConflict.update === "all" ? columns.filter((name) => !key.includes(name)) : onConflict.update;
-  if (update.length === 0) return conflictSql(dialect, columns, "ignore");
+  if (update.length === 0) return conflictSql(dialect, table, columns, "ignore");
   const names = update.map((name) => quote(dialect, name));
   if (dialect === "mysql")
     return ` on duplicate key update ${names.map((name) => `${name} = values(${name})`).join(", ")}`;
   const target = key.map((name) => quote(dialect, name)).join(", ");
   return ` on conflict (${target}) do update set ${names.map((name) => `${name} = excluded.${name}`).join(", ")}`;
+}
+
+function mergeSql(dialect: StoreDialect, table: string, onConflict: { key: readonly string[]; merge: Merge }): string {
+  const name: ColumnSql = (column) => quote(dialect, column);
+  const old: ColumnSql = (column) => `${quote(dialect, table)}.${name(column)}`;
+  const fresh: ColumnSql = (column) => (dialect === "mysql" ? `values(${name(column)})` : `excluded.${name(column)}`);
+  const changes = onConflict.merge.map(([column, value]) => `${name(column)} = ${value(old, fresh)}`).join(", ");
+  if (dialect === "mysql") return ` on duplicate key update ${changes}`;
+  return ` on conflict (${onConflict.key.map(name).join(", ")}) do update set ${changes}`;
 }
 
 /** For callers that hold a table name only at run time. */

@@ -51,6 +51,9 @@ export class TalkNode {
   }
 }
 
+/** Options by module name, with their names in the file. */
+export type ClusterTalkOptions = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
 export class ClusterTalk {
   readonly clock = new SimClock();
   readonly random = new SimRandom(7);
@@ -58,17 +61,23 @@ export class ClusterTalk {
   readonly nodes: TalkNode[] = [];
   readonly store: Store;
   readonly #modules: readonly ModuleDefinition[];
+  readonly #options: ClusterTalkOptions;
   #incarnation = 0;
 
-  private constructor(store: Store, modules: readonly ModuleDefinition[]) {
+  private constructor(store: Store, modules: readonly ModuleDefinition[], options: ClusterTalkOptions) {
     this.store = store;
     this.#modules = modules;
+    this.#options = options;
   }
 
-  static async start(count: number, modules: readonly ModuleDefinition[]): Promise<ClusterTalk> {
+  static async start(
+    count: number,
+    modules: readonly ModuleDefinition[],
+    options: ClusterTalkOptions = {},
+  ): Promise<ClusterTalk> {
     const clock = new SimClock();
     const store = await openStore({ driver: "sqlite", path: ":memory:" }, { clock, log: quiet });
-    const talk = new ClusterTalk(store, modules);
+    const talk = new ClusterTalk(store, modules, options);
     for (let number = 1; number <= count; number++) await talk.addNode(number);
     await talk.settle(3_000);
     return talk;
@@ -91,7 +100,10 @@ export class ClusterTalk {
       hosts: [
         {
           domain,
-          modules: this.#modules.map((definition) => ({ definition, options: optionsInCode(definition.options, {}) })),
+          modules: this.#modules.map((definition) => {
+            const given = this.#options[definition.name] ?? {};
+            return { definition, options: optionsInCode(definition.options, given) };
+          }),
           access: new AccessRules(domain, new Set([domain]), new Map(), new Map()),
           hashes: ["sha256"],
           iterations: 4096,

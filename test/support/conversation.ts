@@ -140,6 +140,7 @@ export class Conversation {
       resourcesOf: (account) => router.resourcesOf(account),
       isAvailable: (account) => router.isAvailable(account),
       service: (name) => host.registry.service(name),
+      rooms: host.registry.rooms,
       servedDomains: () => host.registry.domains.keys(),
       ...alone,
       allSessions: () => router.sessions.all(),

@@ -35,6 +35,12 @@ export class ManualClock implements Clock {
       await settle();
     }
   }
+
+  /** Lets much time pass at once: promises settle only behind it. */
+  async leap(ms: number): Promise<void> {
+    this.#clock.advance(ms);
+    await settle();
+  }
 }
 
 /** Lets every promise that can settle without time passing do so. */

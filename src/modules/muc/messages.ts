@@ -111,6 +111,10 @@ export function publish(room: Room, stanza: Stanza, publication: Publication): E
   const retracted = retractedId(stanza);
   if (retracted !== undefined) state.history.retract(retracted, occupantId);
   if (remembered && !stanza.has("no-store", ns.hints)) state.history.add(identified, house.clock.now(), occupantId, id);
+  if (!house.rooms.unheard) {
+    const { affiliations } = state;
+    effects.push(...house.rooms.said({ room: room.jid, sender, stanza: identified, id, affiliations }));
+  }
   effects.push(spread([identified], state.everyone));
   return effects;
 }

@@ -31,6 +31,8 @@ export const muc = defineModule({
     // Every node is told, and looks after the rooms it has itself.
     on.cluster("lost", ({ jid }) => service.occupantGone(jid));
     on.answer("personalData", (account) => service.store.personalData(account));
+    on.answer("roomKind", (served) => (served === domain ? "muc" : undefined));
+    on.answer("roomViewer", (room, account) => service.viewer(room, account));
     on.provide("rooms", new RoomAdministration(service));
     return service.start();
   },

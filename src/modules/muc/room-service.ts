@@ -2,7 +2,7 @@
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { drop, type Effect, handled, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
 import type { Placement } from "../../hooks/placement.ts";
-import type { RoomDetails } from "../../hooks/services.ts";
+import type { ArchiveViewer, RoomDetails } from "../../hooks/services.ts";
 import type { Origin } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
@@ -16,7 +16,14 @@ import type { MucOptions } from "./options.ts";
 import { Room, type RoomHouse } from "./room.ts";
 import { firstConfig, readConfig } from "./room-config.ts";
 import { toSelf } from "./room-presence.ts";
-import { affiliatedOf, type RoomDescription, RoomState, type StoredRoom } from "./room-state.ts";
+import {
+  type Affiliation,
+  affiliatedOf,
+  isAtLeast,
+  type RoomDescription,
+  RoomState,
+  type StoredRoom,
+} from "./room-state.ts";
 import { type ListedRoom, RoomStore } from "./room-store.ts";
 import { takeServiceIq } from "./service-iq.ts";
 
@@ -65,6 +72,7 @@ export class RoomService {
       store: this.store,
       writes: context.writes,
       archive: () => context.service("roomArchive"),
+      rooms: context.rooms,
       nickOwner: (nick) => this.nickOwner(nick),
       resourcesOf: (account) => (account.domain === context.domain ? context.resourcesOf(account) : undefined),
       conferences: {
@@ -333,7 +341,9 @@ export class RoomService {
   #end(room: Room): Promise<void> {
     const archive = this.context.service("roomArchive");
     const key = room.jid.bare;
-    const ended = Promise.resolve(archive?.remove(room.jid)).finally(() => this.#ending.delete(key));
+    const ended = Promise.all([archive?.remove(room.jid), this.context.rooms.destroyed(room.jid)])
+      .then(() => undefined)
+      .finally(() => this.#ending.delete(key));
     this.#ending.set(
       key,
       ended.catch(() => undefined),
@@ -396,6 +406,26 @@ export class RoomService {
     for (const room of this.#rooms.values()) room.state.affiliate(account, undefined);
   }
 
+  /** What an account may read of a room: one of its occupants, or affiliated to it. A temporary room of another node is not known here. */
+  async viewer(address: Jid, account: Jid): Promise<ArchiveViewer | undefined> {
+    if (address.domain !== this.domain || address.local === "") return undefined;
+    const online = this.#rooms.get(address.bare);
+    if (online !== undefined && !online.over) {
+      const affiliation = online.affiliationOf(account);
+      const occupants = online.state.occupantsOf(account.bare);
+      if (affiliation === "outcast" || (affiliation === "none" && occupants.length === 0)) return undefined;
+      const seesAddresses = occupants.some((occupant) => online.seesAddresses(occupant));
+      return { seesRealAddresses: seesAddresses || mayAlwaysSee(affiliation, online.state.config.anonymous) };
+    }
+    const found = await this.store.load(address.local);
+    if (found === undefined) return undefined;
+    const { affiliation = "none" } = found.affiliations.find(({ jid }) => jid === account.bare) ?? {};
+    if (affiliation === "outcast" || affiliation === "none") return undefined;
+    return {
+      seesRealAddresses: mayAlwaysSee(affiliation, readConfig(found.row.config, this.context.options).anonymous),
+    };
+  }
+
   /** A device is lost with its node: every room it was in is told. */
   occupantGone(device: Jid): Outcome {
     const effects: Effect[] = [];
@@ -418,6 +448,10 @@ export class RoomService {
     this.#add(room);
     if (state.size === 0) this.#emptied(room);
   }
+}
+
+function mayAlwaysSee(affiliation: Affiliation, anonymous: boolean): boolean {
+  return !anonymous || isAtLeast(affiliation, "admin");
 }
 
 const subjectXml = (text: string): string => xml`<subject>${text}</subject>`.text;

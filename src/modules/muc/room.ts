@@ -1,6 +1,7 @@
 /** An online room: takes every stanza that is addressed to it, and knows who may do what. */
 import type { AccessRules } from "../../config/access.ts";
 import type { MaybePromise, Outcome } from "../../hooks/effect.ts";
+import type { RoomEvents } from "../../hooks/points.ts";
 import type { RoomArchiveService } from "../../hooks/services.ts";
 import type { Log } from "../../observe/log.ts";
 import type { Resource } from "../../session/resource.ts";
@@ -30,6 +31,8 @@ export interface RoomHouse {
   readonly writes: GroupCommit;
   /** The archives of rooms; undefined where there are none. */
   archive(): RoomArchiveService | undefined;
+  /** Those who listen to what happens in rooms. */
+  readonly rooms: RoomEvents;
   /** Who has registered a nickname with the service, as a bare address. */
   nickOwner(nick: string): MaybePromise<string | undefined>;
   /** Resources of an account of the host; undefined for accounts elsewhere. */

@@ -1,0 +1,200 @@
+/** Reading inboxes, and changing them by their owner's word. All methods may throw the errors of store/errors.ts. */
+import { type SelectQueryBuilder, sql } from "kysely";
+import type { Jid } from "../../stanza/jid.ts";
+import { pages } from "../../store/keyset.ts";
+import type { Store } from "../../store/store.ts";
+import type { InboxTables } from "./inbox-tables.ts";
+
+/** What is shown of a conversation. */
+export interface Entry extends Properties {
+  readonly peer: string;
+  readonly content: string;
+  readonly lastAt: number;
+}
+
+export interface Properties {
+  readonly box: string;
+  readonly unread: number;
+  readonly mutedUntil: number;
+}
+
+/** A place between two conversations in the order of their last messages. */
+export interface Place {
+  readonly at: number;
+  readonly peer: string;
+}
+
+export interface EntryFilter {
+  /** Both are times that match too. */
+  readonly start?: number;
+  readonly end?: number;
+  /** Undefined: all but the bin. */
+  readonly box: string | "all" | undefined;
+  readonly unreadOnly: boolean;
+}
+
+export interface EntryPage {
+  readonly order: "asc" | "desc";
+  /** Only what lies beyond this place, in the direction of `order`. */
+  readonly beyond?: Place;
+  readonly limit: number;
+}
+
+/** A change of what the owner sets; what is undefined stays. */
+export interface PropertyChange {
+  readonly box?: string;
+  readonly read?: boolean;
+  readonly mutedUntil?: number;
+}
+
+const shown = [
+  "peer",
+  "content",
+  "last_at as lastAt",
+  "box",
+  "unread_count as unread",
+  "muted_until as mutedUntil",
+] as const;
+/** Rows removed by one statement; small, because others wait for its locks. */
+const removedAtOnce = 500;
+
+type Entries = SelectQueryBuilder<InboxTables, "inbox", object>;
+
+export class InboxStore {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  get #db() {
+    return this.#store.tables<InboxTables>();
+  }
+
+  #of(account: Jid): Entries {
+    const rows = this.#db.selectFrom("inbox") as Entries;
+    return rows.where("server", "=", account.domain).where("username", "=", account.local);
+  }
+
+  /** Conversations in the order asked for. */
+  async page(account: Jid, filter: EntryFilter, { order, beyond, limit }: EntryPage): Promise<Entry[]> {
+    let query = this.#of(account);
+    if (filter.start !== undefined) query = query.where("last_at", ">=", filter.start);
+    if (filter.end !== undefined) query = query.where("last_at", "<=", filter.end);
+    if (filter.box === undefined) query = query.where("box", "!=", "bin");
+    else if (filter.box !== "all") query = query.where("box", "=", filter.box);
+    if (filter.unreadOnly) query = query.where("unread_count", ">", 0);
+    if (beyond !== undefined) {
+      const [further, inclusive] = order === "asc" ? ([">", ">="] as const) : (["<", "<="] as const);
+      query = query
+        .where("last_at", inclusive, beyond.at)
+        .where((on) => on.or([on("last_at", further, beyond.at), on("peer", further, beyond.peer)]));
+    }
+    return query.select(shown).orderBy("last_at", order).orderBy("peer", order).limit(limit).execute();
+  }
+
+  entry(account: Jid, peer: Jid): Promise<Entry | undefined> {
+    return this.#of(account).where("peer", "=", peer.bare).select(shown).executeTakeFirst();
+  }
+
+  /** Messages not read in all conversations that are not in the bin. */
+  async unread(account: Jid): Promise<number> {
+    const { sum } = await this.#of(account)
+      .where("box", "!=", "bin")
+      .select((on) => on.fn.sum<number | string | null>("unread_count").as("sum"))
+      .executeTakeFirstOrThrow();
+    return Number(sum ?? 0);
+  }
+
+  /** Undefined when there is no such conversation. */
+  async change(account: Jid, peer: Jid, change: PropertyChange, now: number): Promise<Properties | undefined> {
+    return this.#db.transaction().execute(async (trx) => {
+      await trx
+        .updateTable("inbox")
+        .set((on) => ({
+          // Looks at the box there was, so it comes before.
+          ...(change.box === undefined
+            ? {}
+            : change.box === "bin"
+              ? { binned_at: on.fn.coalesce("binned_at", on.val(now)), box: "bin" }
+              : { binned_at: null, box: change.box }),
+          ...(change.mutedUntil === undefined ? {} : { muted_until: change.mutedUntil }),
+          ...(change.read === undefined ? {} : { unread_count: change.read ? 0 : leastOne }),
+        }))
+        .where("server", "=", account.domain)
+        .where("username", "=", account.local)
+        .where("peer", "=", peer.bare)
+        .execute();
+      return trx
+        .selectFrom("inbox")
+        .select(["box", "unread_count as unread", "muted_until as mutedUntil"])
+        .where("server", "=", account.domain)
+        .where("username", "=", account.local)
+        .where("peer", "=", peer.bare)
+        .executeTakeFirst();
+    });
+  }
+
+  async reset(account: Jid, peer: Jid): Promise<void> {
+    await this.#db
+      .updateTable("inbox")
+      .set({ unread_count: 0 })
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local)
+      .where("peer", "=", peer.bare)
+      .execute();
+  }
+
+  /** Removes what has been in an account's bin since before `before`; resolves with the number of conversations. */
+  async emptyBin(account: Jid, before: number): Promise<number> {
+    const { numDeletedRows } = await this.#db
+      .deleteFrom("inbox")
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local)
+      .where("binned_at", "<", before)
+      .executeTakeFirst();
+    return Number(numDeletedRows);
+  }
+
+  /** As `emptyBin`, of all accounts of a domain, in steps. */
+  async emptyBins(domain: string, before: number): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const rows = await this.#db
+        .selectFrom("inbox")
+        .select(["username", "peer"])
+        .where("server", "=", domain)
+        .where("binned_at", "<", before)
+        .limit(removedAtOnce)
+        .execute();
+      for (const [username, entries] of Map.groupBy(rows, (row) => row.username)) {
+        const peers = entries.map((row) => row.peer);
+        const { numDeletedRows } = await this.#db
+          .deleteFrom("inbox")
+          .where("server", "=", domain)
+          .where("username", "=", username)
+          .where("peer", "in", peers)
+          // One that was taken out of the bin just now stays.
+          .where("binned_at", "<", before)
+          .executeTakeFirst();
+        removed += Number(numDeletedRows);
+      }
+      if (rows.length < removedAtOnce) return removed;
+    }
+  }
+
+  async removeAll(account: Jid): Promise<void> {
+    await this.#db
+      .deleteFrom("inbox")
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local)
+      .execute();
+  }
+
+  /** Everything of one account, in pages. */
+  all(account: Jid): AsyncGenerator<Entry[]> {
+    return pages(this.#db, this.#of(account).select(shown), { key: ["peer"] });
+  }
+}
+
+const leastOne = sql<number>`case when unread_count = 0 then 1 else unread_count end`;

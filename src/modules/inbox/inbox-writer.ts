@@ -1,0 +1,224 @@
+/**
+ * Writes inboxes: what many messages change within some milliseconds goes out as one statement for messages and one for markers, together
+ * with whatever else the node commits then. Changes of one conversation keep their order.
+ */
+import type { Transaction } from "kysely";
+import type { Log } from "../../observe/log.ts";
+import type { AnyDatabase } from "../../store/engine.ts";
+import { isRetriable, StoreOverloaded, StoreUnavailable } from "../../store/errors.ts";
+import type { GroupCommit } from "../../store/group-commit.ts";
+import { insertAny } from "../../store/rows.ts";
+import { type Arrival, arrivalMerge, type InboxTables, inboxKey } from "./inbox-tables.ts";
+
+export interface ConversationKey {
+  readonly server: string;
+  readonly username: string;
+  readonly peer: string;
+}
+
+/** A marker: everything was read, if the message it names is the last one. */
+export interface Reading extends ConversationKey {
+  readonly messageId: string;
+}
+
+/** The account is no part of the conversation any more. */
+export interface Removal extends ConversationKey {
+  /** Into the bin, at this time; undefined to leave nothing. */
+  readonly binnedAt: number | undefined;
+}
+
+/** Changes that wait for one commit. */
+const changesMax = 1_000;
+/** What such a batch may take of the queue's memory: about a kilobyte a change. */
+const batchChars = 1_000_000;
+/** Conversations in one statement that lays markers down. */
+const readingsMax = 50;
+
+export class InboxWriter {
+  readonly #writes: GroupCommit;
+  readonly #log: Pick<Log, "error">;
+  #open: Batch | undefined = undefined;
+
+  constructor(writes: GroupCommit, log: Pick<Log, "error">) {
+    this.#writes = writes;
+    this.#log = log;
+  }
+
+  /** Each resolves when the change is committed; several share a promise. */
+  arrive(arrival: Arrival): Promise<void> {
+    const batch = this.#batch();
+    batch.arrive(arrival);
+    return batch.stored;
+  }
+
+  read(reading: Reading): Promise<void> {
+    const batch = this.#batch();
+    batch.follow(reading, reading, undefined);
+    return batch.stored;
+  }
+
+  remove(removal: Removal): Promise<void> {
+    const batch = this.#batch();
+    batch.follow(removal, undefined, removal);
+    return batch.stored;
+  }
+
+  #batch(): Batch {
+    if (this.#open !== undefined && this.#open.size < changesMax) return this.#open;
+    const batch = new Batch();
+    this.#open = batch;
+    batch.stored = this.#writes
+      .add({
+        chars: batchChars,
+        run: (trx) => {
+          // From now on it may be repeated, so nothing more goes into it.
+          this.#close(batch);
+          return batch.write(trx);
+        },
+      })
+      .catch((error: unknown) => this.#failed(batch, error));
+    return batch;
+  }
+
+  #close(batch: Batch): void {
+    if (this.#open === batch) this.#open = undefined;
+  }
+
+  /** One change that no database takes must not keep its neighbours away. */
+  async #failed(batch: Batch, error: unknown): Promise<void> {
+    this.#close(batch);
+    if (error instanceof StoreUnavailable || error instanceof StoreOverloaded || isRetriable(error)) throw error;
+    if (batch.size === 1) throw error;
+    for (const single of batch.apart()) {
+      try {
+        await this.#writes.add({ run: (trx) => single.write(trx) });
+      } catch (failure) {
+        this.#log.error({ err: failure }, "a change of an inbox could not be written");
+      }
+    }
+  }
+}
+
+interface Round {
+  readonly arrivals: Map<string, Arrival>;
+  readonly readings: Reading[];
+  readonly removals: Removal[];
+}
+
+/** The rounds are written one after the other; in a round messages come first, and each conversation has one message and one thing more. */
+class Batch {
+  stored: Promise<void> = Promise.resolve();
+  size = 0;
+  readonly #rounds: Round[] = [];
+  /** The round of each conversation's last change, and whether that was a message. */
+  readonly #last = new Map<string, { round: number; arrived: boolean }>();
+
+  arrive(arrival: Arrival): void {
+    this.size++;
+    const key = keyOf(arrival);
+    const last = this.#last.get(key);
+    if (last?.arrived === true) {
+      const { arrivals } = this.#rounds[last.round]!;
+      const before = arrivals.get(key)!;
+      const joined =
+        before.outgoing === arrival.outgoing && before.box === arrival.box ? join(before, arrival) : undefined;
+      if (joined !== undefined) {
+        arrivals.set(key, joined);
+        return;
+      }
+    }
+    const round = last === undefined ? 0 : last.round + 1;
+    this.#round(round).arrivals.set(key, arrival);
+    this.#last.set(key, { round, arrived: true });
+  }
+
+  follow(conversation: ConversationKey, reading: Reading | undefined, removal: Removal | undefined): void {
+    this.size++;
+    const key = keyOf(conversation);
+    const last = this.#last.get(key);
+    const at = last === undefined ? 0 : last.arrived ? last.round : last.round + 1;
+    const round = this.#round(at);
+    if (reading !== undefined) round.readings.push(reading);
+    if (removal !== undefined) round.removals.push(removal);
+    this.#last.set(key, { round: at, arrived: false });
+  }
+
+  #round(at: number): Round {
+    this.#rounds[at] ??= { arrivals: new Map(), readings: [], removals: [] };
+    return this.#rounds[at];
+  }
+
+  /** Touches nothing but `trx`: it is repeated when its transaction is. */
+  async write(trx: AnyDatabase): Promise<void> {
+    const db = trx as Transaction<InboxTables>;
+    for (const { arrivals, readings, removals } of this.#rounds) {
+      // In one order on all nodes, so that they seldom wait for each other in a circle.
+      const rows = [...arrivals.keys()].sort().map((key) => arrivals.get(key)!);
+      if (rows.length > 0) await insertAny(trx, "inbox", rows, { key: inboxKey, merge: arrivalMerge });
+      for (let from = 0; from < readings.length; from += readingsMax) {
+        await layDown(db, readings.slice(from, from + readingsMax));
+      }
+      for (const removal of removals) await remove(db, removal);
+    }
+  }
+
+  /** Each change as a batch of its own, in order. */
+  *apart(): Generator<Batch> {
+    for (const { arrivals, readings, removals } of this.#rounds) {
+      for (const arrival of arrivals.values()) yield alone((batch) => batch.arrive(arrival));
+      for (const reading of readings) yield alone((batch) => batch.follow(reading, reading, undefined));
+      for (const removal of removals) yield alone((batch) => batch.follow(removal, undefined, removal));
+    }
+  }
+}
+
+function alone(fill: (batch: Batch) => void): Batch {
+  const batch = new Batch();
+  fill(batch);
+  return batch;
+}
+
+function keyOf({ server, username, peer }: ConversationKey): string {
+  return `${server}\n${username}\n${peer}`;
+}
+
+/** Two messages of one direction are as good as the later one that counts for both. */
+function join(first: Arrival, second: Arrival): Arrival {
+  const later = second.last_at >= first.last_at ? second : first;
+  return { ...later, unread_count: first.unread_count + second.unread_count };
+}
+
+async function layDown(db: Transaction<InboxTables>, readings: readonly Reading[]): Promise<void> {
+  await db
+    .updateTable("inbox")
+    .set({ unread_count: 0 })
+    .where("unread_count", ">", 0)
+    .where((on) =>
+      on.or(
+        readings.map(({ server, username, peer, messageId }) =>
+          on.and([
+            on("server", "=", server),
+            on("username", "=", username),
+            on("peer", "=", peer),
+            on.or([on("msg_id", "=", messageId), on("room_msg_id", "=", messageId)]),
+          ]),
+        ),
+      ),
+    )
+    .execute();
+}
+
+async function remove(db: Transaction<InboxTables>, { server, username, peer, binnedAt }: Removal): Promise<void> {
+  if (binnedAt === undefined) {
+    const rows = db.deleteFrom("inbox").where("server", "=", server).where("username", "=", username);
+    await rows.where("peer", "=", peer).execute();
+    return;
+  }
+  await db
+    .updateTable("inbox")
+    .set((on) => ({ binned_at: on.fn.coalesce("binned_at", on.val(binnedAt)), box: "bin" }))
+    .where("server", "=", server)
+    .where("username", "=", username)
+    .where("peer", "=", peer)
+    .execute();
+}

@@ -1,0 +1,252 @@
+/** Inboxes on every dialect: counts that several nodes change at once, pages, properties, bins. */
+import { describe, expect, test } from "bun:test";
+import { InboxStore } from "../../../src/modules/inbox/inbox-store.ts";
+import { type Arrival, inboxMigrations } from "../../../src/modules/inbox/inbox-tables.ts";
+import { InboxWriter } from "../../../src/modules/inbox/inbox-writer.ts";
+import { parseJid } from "../../../src/stanza/jid.ts";
+import { GroupCommit } from "../../../src/store/group-commit.ts";
+import type { Store } from "../../../src/store/store.ts";
+import { eachDatabase, openTestStore, realClock } from "../../support/databases.ts";
+
+const alice = parseJid("alice@localhost")!;
+const migrations = inboxMigrations;
+const everything = { box: "all", unreadOnly: false } as const;
+const failures: object[] = [];
+const log = { error: (fields: object) => void failures.push(fields) };
+
+function arrival(peer: string, at: number, more: Partial<Arrival> = {}): Arrival {
+  return {
+    server: "localhost",
+    username: "alice",
+    peer,
+    box: "inbox",
+    content: `<message id='m${at}'><body>🦝 ${at}'s</body></message>`,
+    msg_id: `m${at}`,
+    room_msg_id: null,
+    outgoing: 0,
+    last_at: at,
+    unread_count: 1,
+    binned_at: null,
+    ...more,
+  };
+}
+
+const own = { outgoing: 1, unread_count: 0 } as const;
+
+/** A node: its own connections, its own queue of writes. */
+function nodeOn(store: Store) {
+  const writes = new GroupCommit(store, realClock);
+  return { writes, writer: new InboxWriter(writes, log), inbox: new InboxStore(store) };
+}
+
+async function entry(store: Store, peer: string) {
+  return new InboxStore(store).entry(alice, parseJid(peer)!);
+}
+
+await eachDatabase(describe, (database) => {
+  test(
+    "no message is lost from the counts that two nodes raise, in whatever order",
+    () =>
+      database.withStore(
+        async (store, { settings }) => {
+          const second = await openTestStore(settings);
+          try {
+            const nodes = [nodeOn(store), nodeOn(second)];
+            const peers = Array.from({ length: 7 }, (_, number) => `peer${number}@localhost`);
+            const stored: Promise<void>[] = [];
+            // Both nodes write all conversations, in opposite orders, in many commits.
+            for (let round = 0; round < 60; round++) {
+              for (const [number, { writer }] of nodes.entries()) {
+                const order = number === 0 ? peers : peers.toReversed();
+                for (const peer of order) stored.push(writer.arrive(arrival(peer, 1_000 + 2 * round + number)));
+              }
+              if (round % 10 === 9) await Promise.race(stored.slice(-1));
+            }
+            await Promise.all(stored);
+            for (const peer of peers) {
+              const found = await entry(store, peer);
+              expect(found).toMatchObject({ unread: 120, lastAt: 1_119, box: "inbox", mutedUntil: 0 });
+              expect(found!.content).toContain("🦝 1119's");
+            }
+            expect(failures).toEqual([]);
+            for (const { writes } of nodes) await writes.close();
+          } finally {
+            await second.close();
+          }
+        },
+        { migrations },
+      ),
+    60_000,
+  );
+
+  test(
+    "messages, markers and replies of two nodes at once: what stays is what came after the last that read it",
+    () =>
+      database.withStore(
+        async (store, { settings }) => {
+          const second = await openTestStore(settings);
+          try {
+            const [first, other] = [nodeOn(store), nodeOn(second)];
+            const peer = "bob@localhost";
+            const key = { server: "localhost", username: "alice", peer };
+            const stored: Promise<void>[] = [];
+            // One node takes the messages, the other their markers: each marker may come before, with, or after the next message.
+            for (let number = 1; number <= 200; number++) {
+              const message = first.writer.arrive(arrival(peer, number));
+              stored.push(message);
+              if (number % 3 === 0)
+                stored.push(message.then(() => other.writer.read({ ...key, messageId: `m${number}` })));
+              if (number % 20 === 0) await message;
+            }
+            await Promise.all(stored);
+            const before = (await entry(store, peer))!.unread;
+            expect(before).toBeGreaterThanOrEqual(2); // 199 and 200 came after the last that was marked
+            // The last one is marked by whichever node: now nothing is unread, whatever was before.
+            await other.writer.read({ ...key, messageId: "m200" });
+            expect((await entry(store, peer))!.unread).toBe(0);
+            // From now on every message counts again, exactly.
+            await Promise.all(
+              Array.from({ length: 100 }, (_, number) =>
+                [first, other][number % 2]!.writer.arrive(arrival(peer, 1_000 + number)),
+              ),
+            );
+            expect((await entry(store, peer))!.unread).toBe(100);
+            // Her own message reads all that was before it, and not what came later on another node.
+            await first.writer.arrive(arrival(peer, 1_050, own));
+            expect((await entry(store, peer))!.unread).toBe(100);
+            await other.writer.arrive(arrival(peer, 2_000, own));
+            expect(await entry(store, peer)).toMatchObject({ unread: 0, lastAt: 2_000 });
+            for (const { writes } of [first, other]) await writes.close();
+          } finally {
+            await second.close();
+          }
+        },
+        { migrations },
+      ),
+    60_000,
+  );
+
+  test(
+    "changes of one conversation within one commit keep their order",
+    () =>
+      database.withStore(
+        async (store) => {
+          const { writer, writes } = nodeOn(store);
+          const key = { server: "localhost", username: "alice", peer: "bob@localhost" };
+          const together = (...changes: Promise<void>[]) => Promise.all(changes);
+          await together(
+            writer.arrive(arrival(key.peer, 1)),
+            writer.arrive(arrival(key.peer, 2)),
+            writer.read({ ...key, messageId: "m2" }),
+            writer.arrive(arrival(key.peer, 3)),
+            writer.read({ ...key, messageId: "m2" }), // is not the last one any more
+          );
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 1, lastAt: 3 });
+          await together(writer.arrive(arrival(key.peer, 4, own)), writer.arrive(arrival(key.peer, 5)));
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 1, lastAt: 5 });
+          await together(
+            writer.arrive(arrival(key.peer, 6)),
+            writer.remove({ ...key, binnedAt: undefined }),
+            writer.arrive(arrival(key.peer, 7)),
+            writer.arrive(arrival(key.peer, 8, { unread_count: 0 })),
+          );
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 1, lastAt: 8, box: "inbox" });
+          await together(writer.arrive(arrival(key.peer, 9)), writer.remove({ ...key, binnedAt: 9 }));
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 2, box: "bin" });
+          // In a room a marker may also bear the room's own id.
+          await writer.arrive(arrival(key.peer, 10, { room_msg_id: "room-10" }));
+          await writer.read({ ...key, messageId: "room-10" });
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 0, box: "bin", lastAt: 10 });
+          await writes.close();
+        },
+        { migrations },
+      ),
+    30_000,
+  );
+
+  test(
+    "a row that no database takes keeps none of its neighbours away",
+    () =>
+      database.withStore(
+        async (store) => {
+          const { writer, writes } = nodeOn(store);
+          await Promise.all([
+            writer.arrive(arrival("bob@localhost", 1)),
+            writer.arrive(arrival("x".repeat(400), 1)),
+            writer.arrive(arrival("carol@localhost", 1)),
+          ]);
+          expect(failures.splice(0)).toHaveLength(1);
+          expect(await entry(store, "bob@localhost")).toMatchObject({ unread: 1 });
+          expect(await entry(store, "carol@localhost")).toMatchObject({ unread: 1 });
+          await writes.close();
+        },
+        { migrations },
+      ),
+    30_000,
+  );
+
+  test(
+    "pages by time and place in both directions, boxes, only the unread, properties, and bins",
+    () =>
+      database.withStore(
+        async (store) => {
+          const { writer, writes, inbox } = nodeOn(store);
+          // Two have the same time; the names sort by code point.
+          const times: Record<string, number> = { "b@h": 2, "a@h": 2, "c@h": 1, "d@h": 4, "Ä@h": 3 };
+          await Promise.all(Object.entries(times).map(([peer, at]) => writer.arrive(arrival(peer, at))));
+          await writer.arrive({ ...arrival("a@h", 9), username: "bob" });
+          const page = async (filter: object, more: object = {}) =>
+            (await inbox.page(alice, { ...everything, ...filter }, { order: "desc", limit: 10, ...more })).map(
+              (found) => found.peer,
+            );
+          expect(await page({})).toEqual(["d@h", "Ä@h", "b@h", "a@h", "c@h"]);
+          expect(await page({}, { order: "asc" })).toEqual(["c@h", "a@h", "b@h", "Ä@h", "d@h"]);
+          expect(await page({}, { limit: 2, beyond: { at: 3, peer: "Ä@h" } })).toEqual(["b@h", "a@h"]);
+          expect(await page({}, { order: "asc", beyond: { at: 2, peer: "a@h" } })).toEqual(["b@h", "Ä@h", "d@h"]);
+          expect(await page({ start: 2, end: 3 })).toEqual(["Ä@h", "b@h", "a@h"]);
+
+          const peer = (text: string) => ({ bare: text }) as ReturnType<typeof parseJid> & {};
+          const change = (name: string, what: object, now = 0) => inbox.change(alice, peer(name), what, now);
+          expect(await change("a@h", { read: true })).toEqual({ box: "inbox", unread: 0, mutedUntil: 0 });
+          expect(await change("a@h", { read: true })).toEqual({ box: "inbox", unread: 0, mutedUntil: 0 });
+          expect(await change("b@h", { box: "archive", mutedUntil: 5_000_000_000_000 })).toEqual({
+            box: "archive",
+            unread: 1,
+            mutedUntil: 5_000_000_000_000,
+          });
+          expect(await change("c@h", { box: "bin" }, 100)).toMatchObject({ box: "bin" });
+          expect(await change("nobody@h", { read: true })).toBeUndefined();
+          expect(await page({ unreadOnly: true })).toEqual(["d@h", "Ä@h", "b@h", "c@h"]);
+          expect(await page({ box: undefined })).toEqual(["d@h", "Ä@h", "b@h", "a@h"]);
+          expect(await page({ box: "archive" })).toEqual(["b@h"]);
+          expect(await inbox.unread(alice)).toBe(3);
+          expect(await change("a@h", { read: false })).toMatchObject({ unread: 1 });
+          expect(await change("a@h", { read: false })).toMatchObject({ unread: 1 });
+          // A new message brings one out of the archive, and none out of the bin.
+          await Promise.all([writer.arrive(arrival("b@h", 20)), writer.arrive(arrival("c@h", 20))]);
+          expect(await entry(store, "b@h")).toMatchObject({ box: "inbox", mutedUntil: 5_000_000_000_000 });
+          expect(await entry(store, "c@h")).toMatchObject({ box: "bin", unread: 2 });
+          // It counts since when a conversation is in the bin, though it be thrown there again.
+          await change("c@h", { box: "bin" }, 300);
+          expect(await inbox.emptyBin(alice, 100)).toBe(0);
+          await change("d@h", { box: "bin" }, 200);
+          expect(await inbox.emptyBins("elsewhere", 1_000)).toBe(0);
+          expect(await inbox.emptyBins("localhost", 150)).toBe(1);
+          await change("d@h", { box: "inbox" });
+          expect(await inbox.emptyBin(alice, 1_000)).toBe(0);
+          await inbox.reset(alice, peer("d@h"));
+          expect(await entry(store, "d@h")).toMatchObject({ unread: 0 });
+          const all = [];
+          for await (const found of inbox.all(alice)) all.push(...found);
+          expect(all).toHaveLength(4);
+          await inbox.removeAll(alice);
+          expect(await page({})).toEqual([]);
+          expect(await inbox.unread(alice)).toBe(0);
+          expect(await inbox.unread(parseJid("bob@localhost")!)).toBe(1);
+          await writes.close();
+        },
+        { migrations },
+      ),
+    30_000,
+  );
+});

@@ -1,0 +1,131 @@
+/** Inboxes of several nodes over one database: what one node writes another counts on. */
+import { afterEach, expect, test } from "bun:test";
+import { inbox } from "../../src/modules/inbox/inbox.ts";
+import { muc } from "../../src/modules/muc/muc.ts";
+import { offline } from "../../src/modules/offline/offline.ts";
+import { presence } from "../../src/modules/presence.ts";
+import { streamManagement } from "../../src/modules/stream-management.ts";
+import { ClusterTalk, type TalkClient, type TalkNode } from "../support/cluster-talk.ts";
+import { conversationNs, inboxNs } from "../support/inbox-talk.ts";
+
+const room = "den@conference.localhost";
+
+let talk: ClusterTalk;
+afterEach(() => talk.stop());
+
+async function start(): Promise<readonly TalkNode[]> {
+  talk = await ClusterTalk.start(3, [streamManagement, inbox, offline, presence, muc], {
+    mod_inbox: { groupchat: ["muc"] },
+  });
+  for (const name of ["alice", "bob", "carol", "dave"]) await talk.account(name);
+  return talk.nodes;
+}
+
+/** Each conversation in one line: with whom, how many unread, what was said last. */
+async function inboxOf(client: TalkClient): Promise<string[]> {
+  client.takes();
+  await client.sends(`<iq type='set' id='i'><inbox xmlns='${inboxNs}'/></iq>`);
+  await talk.settle();
+  const got = client.takes();
+  expect(got.at(-1)!.type).toBe("result");
+  return got.slice(0, -1).map((stanza) => {
+    const result = stanza.child("result", inboxNs)!;
+    const last = result.child("forwarded", "urn:xmpp:forward:0")!.child("message", "jabber:client")!;
+    const [from, to] = ["from", "to"].map((name) => last.attr(name)!.split("/")[0]);
+    const peer = from === client.session.account.bare ? to : from;
+    return `${peer} ${result.attr("unread")} ${last.childText("body")}`;
+  });
+}
+
+const say = (to: string, body: string, type = "chat") =>
+  `<message to='${to}' type='${type}' id='id-${body}'><body>${body}</body></message>`;
+
+test("many nodes count for one account at once, and none of it is lost", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/a");
+  const bob = await talk.login(two!, "bob@localhost/b");
+  const others = [
+    await talk.login(one!, "carol@localhost/1"),
+    await talk.login(two!, "carol@localhost/2"),
+    await talk.login(three!, "carol@localhost/3"),
+  ];
+  // Carol writes to Alice from three nodes at once, and Bob and Alice to each other.
+  const sent: Promise<void>[] = [];
+  for (let number = 0; number < 100; number++) {
+    for (const [at, client] of others.entries())
+      sent.push(client.patient().sends(say("alice@localhost", `${number}-${at}`)));
+    sent.push(bob.patient().sends(say("alice@localhost", `b${number}`)));
+  }
+  await talk.settle(500);
+  await Promise.all(sent);
+  expect((await inboxOf(alice)).map((line) => line.split(" ").slice(0, 2).join(" ")).sort()).toEqual([
+    "bob@localhost 100",
+    "carol@localhost 300",
+  ]);
+  // All that was sent is safe, and was acknowledged.
+  for (const client of others) expect(client.acknowledged).toBe(101);
+  await alice.sends(say("carol@localhost", "enough"));
+  await talk.settle();
+  expect((await inboxOf(alice))[0]).toBe("carol@localhost 0 enough");
+  expect(await inboxOf(others[0]!)).toEqual(["alice@localhost 1 enough"]);
+});
+
+test("a marker or a change on one node holds on the others, whose devices are told", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/a");
+  const desk = await talk.login(two!, "bob@localhost/desk");
+  const phone = await talk.login(three!, "bob@localhost/phone");
+  await alice.sends(say("bob@localhost", "hello"));
+  await talk.settle();
+  expect(await inboxOf(desk)).toEqual(["alice@localhost 1 hello"]);
+  await phone.sends(
+    "<message to='alice@localhost'><displayed xmlns='urn:xmpp:chat-markers:0' id='id-hello'/></message>",
+  );
+  await talk.settle();
+  expect(await inboxOf(desk)).toEqual(["alice@localhost 0 hello"]);
+  phone.takes();
+  await desk.sends(
+    `<iq type='set' id='s'><query xmlns='${conversationNs}' jid='alice@localhost'><box>archive</box></query></iq>`,
+  );
+  await talk.settle();
+  const [told] = phone.takes();
+  expect(told!.child("x", conversationNs)!.childText("box")).toBe("archive");
+  expect(told!.to!.full).toBe("bob@localhost");
+});
+
+test("a room of one node counts for its people on all, and for those who are away", async () => {
+  const [one, two, three] = await start();
+  const alice = await talk.login(one!, "alice@localhost/a");
+  await alice.sends(`<presence to='${room}/Alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>`);
+  await talk.settle();
+  const owner = "http://jabber.org/protocol/muc#owner";
+  await alice.sends(
+    `<iq type='set' id='o' to='${room}'><query xmlns='${owner}'><x xmlns='jabber:x:data' type='submit'/></query></iq>`,
+  );
+  await talk.settle();
+  for (const name of ["bob", "carol"]) {
+    await alice.sends(
+      `<iq type='set' id='m' to='${room}'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='${name}@localhost'/></query></iq>`,
+    );
+    await talk.settle();
+  }
+  const bob = await talk.login(two!, "bob@localhost/b");
+  await bob.sends(`<presence to='${room}/Bob'><x xmlns='http://jabber.org/protocol/muc'/></presence>`);
+  await talk.settle();
+  for (let number = 1; number <= 20; number++) {
+    await Promise.all([
+      alice.sends(say(room, `a${number}`, "groupchat")),
+      bob.patient().sends(say(room, `b${number}`, "groupchat")),
+    ]);
+  }
+  await talk.settle();
+  const carol = await talk.login(three!, "carol@localhost/c");
+  expect((await inboxOf(carol))[0]).toStartWith(`${room} 40 `);
+  const last = bob.takes().at(-1)!;
+  await bob.sends(
+    `<message to='${room}' type='groupchat'><displayed xmlns='urn:xmpp:chat-markers:0' id='${last.id}'/></message>`,
+  );
+  await talk.settle();
+  expect((await inboxOf(bob))[0]).toStartWith(`${room} 0 `);
+  expect((await inboxOf(carol))[0]).toStartWith(`${room} 40 `);
+});
