@@ -4,6 +4,7 @@ import { clusterCommands } from "./cluster.ts";
 import type { Command } from "./command.ts";
 import { inboxCommands } from "./inbox.ts";
 import { mucCommands } from "./muc.ts";
+import { mucLightCommands } from "./muc-light.ts";
 import { rosterCommands } from "./roster.ts";
 import { serverCommands } from "./server.ts";
 import { sessionCommands } from "./session.ts";
@@ -14,6 +15,7 @@ export const adminCommands: readonly Command[] = [
   ...sessionCommands,
   ...rosterCommands,
   ...mucCommands,
+  ...mucLightCommands,
   ...inboxCommands,
   ...stanzaCommands,
   ...serverCommands,

@@ -158,6 +158,8 @@ export interface Questions {
   rosterItem(account: Jid, contact: Jid): MaybePromise<RosterEntry | undefined>;
   /** All contacts of an account. */
   roster(account: Jid): MaybePromise<readonly RosterEntry[] | undefined>;
+  /** Items that a roster shows beside its contacts, as XML; no presence comes of them. */
+  rosterAdditions(account: Jid): MaybePromise<readonly string[] | undefined>;
   /** The contacts between whom and an account presence flows; undefined when there is no roster. */
   presenceContacts(account: Jid): MaybePromise<readonly PresenceContact[] | undefined>;
   /** Bare addresses of the accounts of this host that let this address see their presence, by their own word. */

@@ -26,6 +26,8 @@ export interface Services {
   archive: ArchiveService;
   /** mod_muc. */
   rooms: RoomsService;
+  /** mod_muc_light. */
+  lightRooms: LightRoomsService;
   /** mod_mam, where rooms have archives (`muc`). */
   roomArchive: RoomArchiveService;
   /** mod_inbox. */
@@ -111,6 +113,61 @@ export interface RoomsService {
   sendPrivately(room: Jid, from: Jid, nick: string, body: string): Promise<void>;
   enter(room: Jid, user: Jid, nick: string, password: string | undefined): Promise<void>;
   exit(room: Jid, user: Jid, nick: string): Promise<void>;
+}
+
+/** A room of MUC Light; the names are those of MongooseIM's API. */
+export interface LightRoomDetails {
+  readonly jid: string;
+  readonly name: string;
+  /** Null where rooms have no subjects. */
+  readonly subject: string | null;
+  readonly participants: readonly { readonly jid: string; readonly affiliation: "owner" | "member" }[];
+  /** All of its configuration. */
+  readonly options: readonly { readonly key: string; readonly value: string }[];
+}
+
+/** A room of MUC Light as lists show it. */
+export interface LightRoomDescription extends Pick<LightRoomDetails, "jid" | "name" | "subject"> {
+  readonly usersNumber: number;
+}
+
+/** What a user does not want to be added to, or by whom. */
+export interface LightBlocked {
+  readonly kind: "room" | "user";
+  /** Bare. */
+  readonly jid: string;
+}
+
+/**
+ * The rooms of MUC Light, handled by the operator. A room is named by its bare address. What is done in the name of a user meets what
+ * the user's own request would. Methods may throw the errors of the store and `StanzaError`: item-not-found for what
+ * is not there and for users who are not in the room, not-allowed, bad-request, conflict.
+ */
+export interface LightRoomsService {
+  /** The domain of the rooms. */
+  readonly domain: string;
+  /** Makes a room; without a name its address is chosen for it. Configuration by the names of its fields. */
+  create(
+    owner: Jid,
+    name: string | undefined,
+    fields: readonly (readonly [string, string])[],
+  ): Promise<LightRoomDetails>;
+  room(room: Jid): Promise<LightRoomDetails>;
+  configure(room: Jid, user: Jid, fields: readonly (readonly [string, string])[]): Promise<LightRoomDetails>;
+  invite(room: Jid, sender: Jid, recipient: Jid): Promise<void>;
+  kick(room: Jid, user: Jid): Promise<void>;
+  remove(room: Jid): Promise<void>;
+  send(room: Jid, from: Jid, body: string): Promise<void>;
+  /** The addresses of all rooms a user is in. */
+  roomsOf(user: Jid): Promise<readonly string[]>;
+  /** Rooms in the order of their addresses, behind the one whose local part is `after`; `filter` is in their address or name. */
+  list(page: { readonly filter?: string; readonly after?: string; readonly limit: number }): Promise<{
+    readonly rooms: readonly LightRoomDescription[];
+    readonly count: number;
+    readonly nextPage: boolean;
+  }>;
+  blocking(user: Jid): Promise<readonly LightBlocked[]>;
+  setBlocking(user: Jid, deny: readonly LightBlocked[], allow: readonly LightBlocked[]): Promise<void>;
 }
 
 /** A message of an archive. */

@@ -12,6 +12,7 @@ import { last } from "./last.ts";
 import { mam } from "./mam/mam.ts";
 import { mongoosePush } from "./mongoosepush/mongoosepush.ts";
 import { muc } from "./muc/muc.ts";
+import { mucLight } from "./muc-light/muc-light.ts";
 import { offline } from "./offline/offline.ts";
 import { offlineStub } from "./offline-stub.ts";
 import { ping } from "./ping.ts";
@@ -62,6 +63,7 @@ export const catalogue: readonly AnyModule[] = [
   register,
   extdisco,
   muc,
+  mucLight,
   caps,
   pubsub,
   push,

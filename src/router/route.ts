@@ -208,8 +208,8 @@ export class Router implements EffectTarget {
 
   /** Section 8.5.2 for messages, and 8.5.3.2 where the full JID names no resource of ours. */
   #messageToAccount(host: Host, to: Jid, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
-    if (stanza.type === "groupchat") throw new StanzaError("service-unavailable");
     const account = to.resource === "" ? to : to.toBare();
+    if (stanza.type === "groupchat") return this.#groupMessage(host, to, stanza, origin);
     if (stanza.type === "error") return this.dropped(stanza, "an error for no resource");
 
     const single = this.sessions.single(to.bare);
@@ -220,6 +220,18 @@ export class Router implements EffectTarget {
     if (chosen.length > 0) return this.#toResources(host, chosen, stanza, account, origin);
     if (stanza.type === "headline") return this.dropped(stanza, "a headline for nobody available");
     return this.undelivered(host, stanza, account, origin);
+  }
+
+  /**
+   * Section 8.5.2.1.1 refuses messages of groups, which know whom they talk to. Those of our own that know accounts alone (MUC Light) are
+   * for all devices; who is away reads them in the archive.
+   */
+  #groupMessage(host: Host, to: Jid, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
+    const isOurs = stanza.from !== undefined && this.domains.has(stanza.from.domain);
+    if (!isOurs || to.resource !== "") throw new StanzaError("service-unavailable");
+    const chosen = mostAvailable(this.resourcesOf(to), true);
+    if (chosen.length > 0) return this.#toResources(host, chosen, stanza, to, origin);
+    return this.dropped(stanza, "a group's message for nobody available");
   }
 
   /** A message no session took: stored by whoever offers to, else refused. */

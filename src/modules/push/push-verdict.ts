@@ -13,6 +13,8 @@ const no = (reason: string): PushVerdict => ({ push: false, reason });
 export function pushVerdict(stanza: Stanza, policy: PushPolicy): PushVerdict {
   if (stanza.type === "error" || stanza.type === "headline") return no(`a message of type ${stanza.type}`);
   if (stanza.from !== undefined && stanza.from.bare === stanza.to?.bare) return no("a message of the account itself");
+  // His own words, as a group without nicknames sends them back (MUC Light).
+  if (stanza.type === "groupchat" && stanza.from?.resource === stanza.to?.bare) return no("said by the account itself");
   // What a room says of its past when somebody enters.
   if (stanza.type === "groupchat" && stanza.has("delay", ns.delay)) return no("history of a room");
   if (stanza.has("no-store", ns.hints) || stanza.has("no-permanent-store", ns.hints)) return no("not to be kept");

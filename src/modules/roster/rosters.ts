@@ -67,18 +67,22 @@ export class Rosters {
   /** Sections 2.1.3 and 2.6. From now on the resource gets pushes. */
   get({ session, from, payload }: IqContext): MaybePromise<Effect | undefined> {
     if (session !== undefined) session.mark(marks.roster, true);
-    return this.#read(ownerOf(from), payload.attr("ver"), 1);
+    const owner = ownerOf(from);
+    const additions = this.#house.ask("rosterAdditions", from.toBare());
+    if (additions === undefined) return this.#read(owner, payload.attr("ver"), 1);
+    // No version counts what others add: such a roster is always sent.
+    return then(additions, (items = []) => this.#read(owner, undefined, 1, items.join("")));
   }
 
-  #read(owner: Owner, known: string | undefined, reads: number): MaybePromise<Effect | undefined> {
+  #read(owner: Owner, known: string | undefined, reads: number, additions = ""): MaybePromise<Effect | undefined> {
     const before = this.#cache.changes;
     // The version is read first: what a client then believes too old is only sent to it again.
     return then(this.#house.options.versioning ? this.#store.version(owner) : undefined, (version) => {
       if (version !== undefined && known === String(version)) return undefined;
       return then(this.#store.list(owner), (items) => {
         // A push must not overtake a result that does not hold it yet.
-        if (before !== this.#cache.changes && reads < readsMax) return this.#read(owner, known, reads + 1);
-        let text = "";
+        if (before !== this.#cache.changes && reads < readsMax) return this.#read(owner, known, reads + 1, additions);
+        let text = additions;
         for (const item of items) text += itemText(item);
         return reply(queryXml(text, version));
       });

@@ -1,0 +1,454 @@
+/**
+ * The rooms of one domain at work: what is said in them, and what changes. A room lives in the database alone; whichever node a request
+ * reaches carries it out there, and tells the occupants. Changes of one room happen one after the other, and on one node
+ * their notices leave in that order.
+ */
+import type { ModuleContext } from "../../hooks/define-module.ts";
+import { type Effect, type MaybePromise, route, secureBy, spread } from "../../hooks/effect.ts";
+import { StanzaError } from "../../stanza/errors.ts";
+import { Jid, parseJid } from "../../stanza/jid.ts";
+import { ns } from "../../stanza/ns.ts";
+import { message, type Stanza } from "../../stanza/stanza.ts";
+import { StoreConflict } from "../../store/errors.ts";
+import { Xml } from "../../xml/xml.ts";
+import {
+  type AffiliationChange,
+  changeOccupants,
+  checkMember,
+  inOrder,
+  type Occupants,
+  type OccupantsChanged,
+  type OwnerRules,
+} from "./affiliations.ts";
+import { addressCharsMax, type LightRoom, LightStore } from "./light-store.ts";
+import { affiliationsNotice, configurationNotice, destroyedNotice } from "./notices.ts";
+import { OccupantsCache, type Present } from "./occupants-cache.ts";
+import type { MucLightOptions } from "./options.ts";
+import { type ConfigTexts, type RoomConfig, RoomSchema } from "./room-schema.ts";
+import { stanzaIdXml, utterance } from "./utterance.ts";
+
+/** Who asks, where that matters: an occupant. The operator is undefined, and may do everything. */
+export type Asker = Jid | undefined;
+
+/** Names that are made for rooms are all but certain to be free; a few more attempts make it sure. */
+const namesTried = 3;
+
+export class LightRooms {
+  readonly domain: string;
+  readonly context: ModuleContext<MucLightOptions>;
+  readonly store: LightStore;
+  readonly schema: RoomSchema;
+  readonly #rules: OwnerRules;
+  readonly #cache: OccupantsCache | undefined;
+  /** Tells other nodes that a room has other occupants. */
+  readonly #tell: (room: string) => void;
+  /** Rooms that are being changed here; settles when the last one in the row is done. */
+  readonly #changing = new Map<string, Promise<void>>();
+
+  constructor(domain: string, context: ModuleContext<MucLightOptions>) {
+    const { options } = context;
+    this.domain = domain;
+    this.context = context;
+    this.store = new LightStore(context.store, domain);
+    this.schema = new RoomSchema(options.configSchema, options.maxFieldLength);
+    this.#rules = { multipleOwners: options.allowMultipleOwners, promotes: options.promoteOnLastOwnerLeave };
+    this.#cache = options.cacheAffs === undefined ? undefined : new OccupantsCache(context.clock, options.cacheAffs);
+    this.#tell = context.notices("muc-light", (room) => {
+      if (room === undefined) this.#cache?.forgetAll();
+      else this.#cache?.forget(room);
+    });
+  }
+
+  get archive() {
+    return this.context.service("roomArchive");
+  }
+
+  address(room: string): Jid {
+    return Jid.of(room, this.domain);
+  }
+
+  /** Whether an address can be an occupant's: groups are not in groups. */
+  isUser(jid: Jid): boolean {
+    if (jid.local === "") return false;
+    for (const domain of this.context.servedDomains()) if (domain === jid.domain) return false;
+    return true;
+  }
+
+  /** Who is in a room; undefined when there is no such room. */
+  present(room: string): MaybePromise<Present | undefined> {
+    const known = this.#cache?.get(room);
+    if (known !== undefined) return known;
+    const changes = this.#cache?.changes ?? 0;
+    const found = this.store.occupants(room);
+    if (found instanceof Promise) return found.then((occupants) => this.#learn(room, occupants, changes));
+    return this.#learn(room, found, changes);
+  }
+
+  #learn(room: string, affiliations: Occupants, changes: number): Present | undefined {
+    if (affiliations.size === 0) return undefined;
+    const present = { affiliations, addresses: addressesOf(affiliations.keys()) };
+    this.#cache?.set(room, present, changes);
+    return present;
+  }
+
+  /** As `present`, for one of them. @throws StanzaError item-not-found for everybody else, who does not learn whether there is a room. */
+  presentFor(room: string, account: Jid): MaybePromise<Present> {
+    const found = this.present(room);
+    return found instanceof Promise ? found.then((present) => only(present, account)) : only(found, account);
+  }
+
+  /** A room with all that is known of it, for an occupant. @throws StanzaError item-not-found. */
+  async roomFor(room: string, account: Jid): Promise<LightRoom> {
+    const found = await this.store.load(room);
+    if (found?.occupants.has(account.bare) !== true) throw noRoom();
+    return found;
+  }
+
+  // What is said.
+
+  say(stanza: Stanza): MaybePromise<readonly Effect[]> {
+    const room = stanza.to!;
+    const found = this.present(room.local);
+    const { writes } = this.context;
+    if (!(found instanceof Promise) && !writes.full) return this.#publish(stanza, only(found, stanza.from!));
+    return this.#sayLater(stanza, found);
+  }
+
+  /** Where the archive is slower than those who write, they wait for it. */
+  async #sayLater(stanza: Stanza, found: MaybePromise<Present | undefined>): Promise<readonly Effect[]> {
+    const present = only(await found, stanza.from!);
+    if (this.context.writes.full) await this.context.writes.whenDrained();
+    return this.#publish(stanza, present);
+  }
+
+  #publish(stanza: Stanza, present: Present): readonly Effect[] {
+    const room = stanza.to!.toBare();
+    const sender = stanza.from!;
+    const said = utterance(stanza, room, this.context.random);
+    const stored = this.archive?.store(room, sender, said);
+    if (stored === undefined) return [spread([said], present.addresses)];
+    const identified = said.withChild("stanza-id", ns.stanzaIds, new Xml(stanzaIdXml(room, stored.id)));
+    return [secureBy(stored.stored), spread([identified], present.addresses)];
+  }
+
+  // Rooms that begin and end.
+
+  /**
+   * Makes a room; `name` undefined for one of our choice. Whoever does not want to be in it is left out. Occupants are told before it
+   * resolves. @throws StanzaError conflict, bad-request.
+   */
+  async create(
+    creator: Jid,
+    name: string | undefined,
+    config: RoomConfig,
+    wishes: readonly AffiliationChange[],
+    id: string,
+  ): Promise<{ room: Jid; state: LightRoom; effects: readonly Effect[] }> {
+    const { options, random } = this.context;
+    const owner = creator.bare;
+    if (owner.length > addressCharsMax || !this.isUser(creator)) throw refused("Rooms are for users");
+    if (wishes.some(({ jid, affiliation }) => jid === owner || affiliation === "none")) {
+      throw refused("Occupants are others than the one who makes the room, and none is no affiliation to begin with");
+    }
+    if ((await this.#inTooManyRooms([owner])).length > 0) {
+      throw refused(`A user can be in ${options.roomsPerUser} rooms at most`);
+    }
+    const unwilling = await this.#unwilling(wishes, name, creator);
+    const invited = wishes.filter(({ jid }) => !unwilling.has(jid));
+    const first = inOrder(new Map([[owner, options.equalOccupants ? "member" : "owner"]]));
+    const occupants = invited.length === 0 ? first : changeOccupants(first, invited, this.#rules).after;
+    this.#checkSize(occupants.size);
+    const state = { version: this.#newVersion(), config, occupants };
+    for (let attempt = 1; ; attempt++) {
+      const room = name ?? random.id(16).toLowerCase();
+      try {
+        return await this.#inOrder(room, () => this.#begin(room, state, id, name !== undefined));
+      } catch (error) {
+        if (!(error instanceof StoreConflict)) throw error;
+        if (name !== undefined || attempt === namesTried) {
+          throw new StanzaError("conflict", { text: "There is such a room", cause: error });
+        }
+      }
+    }
+  }
+
+  async #begin(name: string, state: LightRoom, id: string, isChosen: boolean) {
+    await this.store.create(name, state, this.#title(name)(state.config));
+    const room = this.address(name);
+    // What another node may just have written for a room of this name that is over must not be found in this one.
+    if (isChosen) await this.archive?.remove(room);
+    const users = [...state.occupants].map(([jid, affiliation]) => ({ jid, affiliation }));
+    const { version } = state;
+    const { marked, effects } = this.#archive(room, id, affiliationsNotice(users, { version }));
+    await this.#changed(
+      name,
+      users.map((user) => marked(affiliationsNotice([user], { version }), user.jid)),
+    );
+    return { room, state, effects };
+  }
+
+  /** Ends a room. @throws StanzaError item-not-found, and not-allowed where the one who asks is not its owner. */
+  async destroy(room: Jid, asker: Asker, id: string): Promise<readonly Effect[]> {
+    return this.#inOrder(room.local, async () => {
+      const done = await this.store.change(
+        room.local,
+        "",
+        ({ occupants }) => {
+          if (asker !== undefined && affiliationOf(occupants, asker) !== "owner") throw notAllowed();
+          return { destroyed: true };
+        },
+        this.#title(room.local),
+      );
+      if (done === undefined) throw noRoom();
+      const jids = [...done.before.occupants.keys()];
+      await this.#changed(
+        room.local,
+        jids.map((jid) => this.#notice(room, id, destroyedNotice(jid), jid)),
+      );
+      await this.archive?.remove(room);
+      return [];
+    });
+  }
+
+  // What changes.
+
+  /** @throws StanzaError item-not-found, not-allowed. */
+  async configure(
+    room: Jid,
+    asker: Asker,
+    change: { readonly config: RoomConfig; readonly texts: ConfigTexts },
+    id: string,
+  ): Promise<readonly Effect[]> {
+    const { options } = this.context;
+    const { texts } = change;
+    if (texts.length === 0) throw refused("That would change nothing");
+    const isSubject = texts.length === 1 && texts[0]![0] === "subject";
+    return this.#inOrder(room.local, async () => {
+      const version = this.#newVersion();
+      const done = await this.store.change(
+        room.local,
+        version,
+        ({ config, occupants }) => {
+          const mayAll = this.schema.permission(config, "all_can_configure") ?? options.allCanConfigure;
+          if (asker !== undefined && affiliationOf(occupants, asker) !== "owner" && !mayAll && !isSubject) {
+            throw notAllowed();
+          }
+          return { config: { ...config, ...change.config } };
+        },
+        this.#title(room.local),
+      );
+      if (done === undefined) throw noRoom();
+      const { version: previous, occupants } = done.before;
+      const { marked, effects } = this.#archive(room, id, configurationNotice(texts, { version }));
+      const notice = marked(configurationNotice(texts, { previous, version }));
+      await this.#run([spread([notice], addressesOf(occupants.keys()))]);
+      return effects;
+    });
+  }
+
+  /**
+   * Changes who is in a room, and as what. @throws StanzaError item-not-found, not-allowed, bad-request.
+   * @param rules other than those of the service.
+   */
+  async affiliate(
+    room: Jid,
+    asker: Asker,
+    wishes: readonly AffiliationChange[],
+    id: string,
+    rules: OwnerRules = this.#rules,
+  ): Promise<readonly Effect[]> {
+    const { options } = this.context;
+    if (wishes.length === 0) throw refused("That would change nothing");
+    return this.#inOrder(room.local, async () => {
+      const unwilling = await this.#unwilling(wishes, room.local, asker);
+      const version = this.#newVersion();
+      const done = await this.store
+        .change(
+          room.local,
+          version,
+          ({ config, occupants }) => {
+            if (asker !== undefined && affiliationOf(occupants, asker) !== "owner") {
+              const mayInvite = this.schema.permission(config, "all_can_invite") ?? options.allCanInvite;
+              checkMember(occupants, wishes, asker.bare, mayInvite);
+            }
+            const willing = wishes.filter(({ jid }) => occupants.has(jid) || !unwilling.has(jid));
+            if (willing.length === 0) throw new NobodyWilling();
+            const changed = changeOccupants(occupants, willing, rules);
+            if (changed.after.size > occupants.size) this.#checkSize(changed.after.size);
+            return changed;
+          },
+          this.#title(room.local),
+        )
+        .catch((error: unknown) => {
+          if (error instanceof NobodyWilling) return "nobody" as const;
+          throw error;
+        });
+      // Whoever blocks is left out in silence.
+      if (done === "nobody") return [];
+      if (done === undefined) throw noRoom();
+      return this.#tellChange(room, done.change, { previous: done.before.version, version }, id);
+    });
+  }
+
+  async #tellChange(
+    room: Jid,
+    { before, after, changes }: OccupantsChanged,
+    versions: { readonly previous: string; readonly version: string },
+    id: string,
+  ): Promise<readonly Effect[]> {
+    const { version } = versions;
+    const over = after.size === 0;
+    const { marked, effects } = over
+      ? { marked: (payload: string) => this.#notice(room, id, payload), effects: [] }
+      : this.#archive(room, id, affiliationsNotice(changes, { version }));
+    const notices: Effect[] = [];
+    const stay = [...after.keys()].filter((jid) => before.has(jid));
+    if (stay.length > 0) notices.push(spread([marked(affiliationsNotice(changes, versions))], addressesOf(stay)));
+    for (const [jid, affiliation] of after) {
+      if (!before.has(jid)) notices.push(route(marked(affiliationsNotice([{ jid, affiliation }], { version }), jid)));
+    }
+    for (const jid of before.keys()) {
+      if (after.has(jid)) continue;
+      notices.push(route(this.#notice(room, id, affiliationsNotice([{ jid, affiliation: "none" }]), jid)));
+    }
+    this.#forget(room.local);
+    await this.#run(notices);
+    if (over) await this.archive?.remove(room);
+    return effects;
+  }
+
+  /** The account is gone: it leaves every room, and its blocking list is forgotten. */
+  async removeAccount(account: Jid): Promise<void> {
+    await this.store.unblockAll(account.bare);
+    // Whoever is gone cannot stay owner, whatever the option says.
+    const rules = { ...this.#rules, promotes: true };
+    for (;;) {
+      const rooms = await this.store.roomsOf(account.bare, { limit: 100 });
+      if (rooms.length === 0) return;
+      for (const { room } of rooms) await this.#leave(this.address(room), account, rules);
+    }
+  }
+
+  async #leave(room: Jid, account: Jid, rules: OwnerRules): Promise<void> {
+    const leaving = { jid: account.bare, affiliation: "none" } as const;
+    try {
+      await this.#run(await this.affiliate(room, undefined, [leaving], this.context.random.id(), rules));
+    } catch (error) {
+      // Somebody else was faster: another node, or an owner who put the account out.
+      if (!(error instanceof StanzaError)) throw error;
+      if (await this.store.isIn(account.bare, room.local)) throw error;
+    }
+  }
+
+  // What rooms need for that.
+
+  async #inOrder<T>(room: string, change: () => Promise<T>): Promise<T> {
+    const before = this.#changing.get(room);
+    const done = before === undefined ? change() : before.then(change);
+    const settled = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#changing.set(room, settled);
+    try {
+      return await done;
+    } finally {
+      if (this.#changing.get(room) === settled) this.#changing.delete(room);
+    }
+  }
+
+  /** Who of those to be added does not want that, or cannot. */
+  async #unwilling(
+    wishes: readonly AffiliationChange[],
+    room: string | undefined,
+    asker: Asker,
+  ): Promise<ReadonlySet<string>> {
+    const jids = wishes.flatMap(({ jid, affiliation }) => (affiliation === "none" ? [] : [jid]));
+    const others = jids.filter((jid) => jid !== asker?.bare);
+    const unwilling = new Set(await this.#inTooManyRooms(jids));
+    if (this.context.options.blocking && asker !== undefined && others.length > 0) {
+      const address = room === undefined ? undefined : this.address(room).bare;
+      for (const jid of await this.store.blockedBy(others, address, asker.bare)) unwilling.add(jid);
+    }
+    return unwilling;
+  }
+
+  async #inTooManyRooms(jids: readonly string[]): Promise<readonly string[]> {
+    const most = this.context.options.roomsPerUser;
+    return Number.isFinite(most) && jids.length > 0 ? this.store.inManyRooms(jids, most) : [];
+  }
+
+  #checkSize(size: number): void {
+    const most = this.context.options.maxOccupants;
+    if (size > most) throw refused(`A room has at most ${most} occupants`);
+  }
+
+  #newVersion(): string {
+    return this.context.random.id(12);
+  }
+
+  /** What lists call a room. */
+  #title(room: string): (config: RoomConfig) => string {
+    return (config) => this.schema.roomName(config) ?? room;
+  }
+
+  title(room: string, config: RoomConfig): string {
+    return this.#title(room)(config);
+  }
+
+  /** Keeps an event; live notices of it are marked with the id it has in the archive. */
+  #archive(room: Jid, id: string, payload: string) {
+    const stored = this.archive?.store(room, room, this.#notice(room, id, payload));
+    const mark = stored === undefined ? "" : stanzaIdXml(room, stored.id);
+    const effects: Effect[] = stored === undefined ? [] : [secureBy(stored.stored)];
+    return { marked: (live: string, to?: string) => this.#notice(room, id, live + mark, to), effects };
+  }
+
+  #notice(from: Jid, id: string, payload: string, to?: string): Stanza {
+    return message({ from, type: "groupchat", id, payload, to: to === undefined ? undefined : parseJid(to) });
+  }
+
+  #forget(room: string): void {
+    this.#cache?.forget(room);
+    this.#tell(room);
+  }
+
+  async #changed(room: string, notices: readonly Stanza[]): Promise<void> {
+    this.#forget(room);
+    await this.#run(notices.map(route));
+  }
+
+  async #run(effects: readonly Effect[]): Promise<void> {
+    await this.context.run(effects);
+  }
+}
+
+/** Everybody who was to be added is unwilling; that is nobody's business. */
+class NobodyWilling extends Error {
+  override readonly name = "NobodyWilling";
+}
+
+function only(present: Present | undefined, account: Jid): Present {
+  if (present?.affiliations.has(account.bare) !== true) throw noRoom();
+  return present;
+}
+
+/** @throws StanzaError item-not-found for whoever is no occupant. */
+function affiliationOf(occupants: Occupants, account: Jid) {
+  const affiliation = occupants.get(account.bare);
+  if (affiliation === undefined) throw noRoom();
+  return affiliation;
+}
+
+function addressesOf(jids: Iterable<string>): Jid[] {
+  const addresses: Jid[] = [];
+  for (const jid of jids) {
+    const address = parseJid(jid);
+    if (address !== undefined) addresses.push(address);
+  }
+  return addresses;
+}
+
+const noRoom = () => new StanzaError("item-not-found", { text: "You are in no such room" });
+const notAllowed = () => new StanzaError("not-allowed", { text: "That is for the owner of the room" });
+const refused = (text: string) => new StanzaError("bad-request", { text });

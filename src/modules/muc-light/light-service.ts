@@ -1,0 +1,204 @@
+/** What is addressed to the domain of the rooms and to rooms, and who answers it. */
+import { drop, type Effect, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
+import { discoInfoElement, discoItemsElement } from "../../stanza/disco-info.ts";
+import { StanzaError } from "../../stanza/errors.ts";
+import { ns } from "../../stanza/ns.ts";
+import { resultOf } from "../../stanza/reply.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
+import type { Element } from "../../xml/element.ts";
+import { Xml, xml } from "../../xml/xml.ts";
+import type { Affiliation, AffiliationChange } from "./affiliations.ts";
+import type { LightRooms } from "./light-rooms.ts";
+import { addressCharsMax, type LightRoom } from "./light-store.ts";
+import { usersXml } from "./notices.ts";
+import { knownVersion, readAffiliations, readBlocking, readCreation } from "./requests.ts";
+import { roomList } from "./room-list.ts";
+import { configXml } from "./room-schema.ts";
+
+export class LightService {
+  readonly #rooms: LightRooms;
+
+  constructor(rooms: LightRooms) {
+    this.#rooms = rooms;
+  }
+
+  take(stanza: Stanza): MaybePromise<Outcome> {
+    switch (stanza.kind) {
+      case "message":
+        return this.#takeMessage(stanza);
+      case "iq":
+        if (stanza.type === "get" || stanza.type === "set") return this.#takeRequest(stanza);
+        return drop("an answer to no question");
+      case "presence":
+        return drop("rooms know no presence");
+    }
+  }
+
+  #takeMessage(stanza: Stanza): MaybePromise<Outcome> {
+    const to = stanza.to!;
+    // What a room said could not be delivered, which changes nothing.
+    if (stanza.type === "error") return drop("an error for a room");
+    if (stanza.type !== "groupchat" || to.local === "" || to.resource !== "") {
+      throw refused("What is said in a room is of type groupchat, and goes to the room");
+    }
+    return this.#rooms.say(stanza);
+  }
+
+  async #takeRequest(stanza: Stanza): Promise<Outcome> {
+    const to = stanza.to!;
+    const payload = stanza.firstChild();
+    if (payload === undefined) throw refused("An iq request has exactly one child");
+    if (to.resource !== "") throw new StanzaError("service-unavailable");
+    const what = `${stanza.type} ${payload.ns} ${payload.name}`;
+    if (what === `set ${ns.mucLightCreate} query`) return this.#create(stanza, payload);
+    return to.local === "" ? this.#ofService(what, stanza, payload) : this.#ofRoom(what, stanza, payload);
+  }
+
+  /** The result comes from where the request went; which room it is the notice has told. */
+  async #create(stanza: Stanza, query: Element): Promise<Outcome> {
+    const rooms = this.#rooms;
+    const name = stanza.to!.local === "" ? undefined : stanza.to!.local;
+    if ((name?.length ?? 0) + rooms.domain.length + 1 > addressCharsMax) {
+      throw refused(`The address of a room has at most ${addressCharsMax} characters`);
+    }
+    const { fields, occupants } = readCreation(query, (jid) => rooms.isUser(jid));
+    const { config } = rooms.schema.read(fields);
+    const { effects } = await rooms.create(stanza.from!, name, config, occupants, stanza.id!);
+    return this.#done(stanza, effects);
+  }
+
+  /** Whoever reads the result may rely on it at every node. */
+  async #done(request: Stanza, effects: readonly Effect[] = []): Promise<readonly Effect[]> {
+    await this.#rooms.context.told();
+    return [...effects, route(resultOf(request))];
+  }
+
+  // The service.
+
+  async #ofService(what: string, stanza: Stanza, payload: Element): Promise<Outcome> {
+    const rooms = this.#rooms;
+    switch (what) {
+      case `get ${ns.discoInfo} query`:
+        return this.#info(stanza, payload, `Group chats of ${rooms.context.domain}`);
+      case `get ${ns.discoItems} query`:
+        noNode(payload);
+        return answer(stanza, await roomList(rooms, stanza.from!.toBare(), payload));
+      case `get ${ns.mucLightBlocking} query`:
+        return this.#blocking(stanza);
+      case `set ${ns.mucLightBlocking} query`:
+        return this.#block(stanza, payload);
+      case `get ${ns.ping} ping`:
+        return answer(stanza);
+      default:
+        throw new StanzaError("service-unavailable");
+    }
+  }
+
+  #info(stanza: Stanza, query: Element, name: string): Outcome {
+    noNode(query);
+    const all = new Set([ns.mucLight, ns.discoInfo, ns.discoItems, ns.ping, ns.rsm, ns.stanzaIds]);
+    for (const feature of this.#rooms.archive?.features ?? []) all.add(feature as typeof ns.mucLight);
+    const identities = [{ category: "conference", type: "text", name }];
+    return answer(stanza, discoInfoElement({ identities, features: [...all].sort(), forms: [] }));
+  }
+
+  #requireBlocking(): void {
+    if (!this.#rooms.context.options.blocking) throw refused("This service has no blocking lists");
+  }
+
+  async #blocking(stanza: Stanza): Promise<Outcome> {
+    this.#requireBlocking();
+    const items = await this.#rooms.store.blocking(stanza.from!.bare);
+    const elements = items.map(({ kind, jid }) => xml`<${new Xml(kind)} action='deny'>${jid}</${new Xml(kind)}>`);
+    return answer(stanza, xml`<query xmlns='${ns.mucLightBlocking}'>${elements}</query>`);
+  }
+
+  async #block(stanza: Stanza, query: Element): Promise<Outcome> {
+    this.#requireBlocking();
+    const { store, context } = this.#rooms;
+    const { deny, allow } = readBlocking(query.elements());
+    const most = context.options.maxBlocked;
+    if (!(await store.block(stanza.from!.bare, deny, allow, most))) {
+      throw new StanzaError("resource-constraint", { text: `A blocking list has at most ${most} items` });
+    }
+    return answer(stanza);
+  }
+
+  // Rooms. Nobody but occupants learns anything of one, not even whether it is there.
+
+  async #ofRoom(what: string, stanza: Stanza, payload: Element): Promise<Outcome> {
+    const rooms = this.#rooms;
+    const from = stanza.from!;
+    const room = stanza.to!;
+    switch (what) {
+      case `get ${ns.mucLightConfiguration} query`:
+        return this.#tell(stanza, payload, (state) => configXml(rooms.schema.texts(state.config)));
+      case `get ${ns.mucLightAffiliations} query`:
+        return this.#tell(stanza, payload, (state) => usersXml(usersIn(state)));
+      case `get ${ns.mucLightInfo} query`:
+        return this.#tell(stanza, payload, (state) => {
+          const config = configXml(rooms.schema.texts(state.config));
+          return `<configuration>${config}</configuration><occupants>${usersXml(usersIn(state))}</occupants>`;
+        });
+      case `set ${ns.mucLightConfiguration} query`:
+        await rooms.presentFor(room.local, from);
+        return this.#done(stanza, await rooms.configure(room, from, rooms.schema.read(payload.elements()), stanza.id!));
+      case `set ${ns.mucLightAffiliations} query`: {
+        await rooms.presentFor(room.local, from);
+        const wishes = readAffiliations(payload.elements(), (jid) => rooms.isUser(jid));
+        return this.#done(stanza, await rooms.affiliate(room, from, wishes, stanza.id!));
+      }
+      case `set ${ns.mucLightDestroy} query`:
+        return this.#done(stanza, await rooms.destroy(room, from, stanza.id!));
+      default:
+        return this.#aside(what, stanza, payload);
+    }
+  }
+
+  /** What rooms answer beside what they are there for. */
+  async #aside(what: string, stanza: Stanza, payload: Element): Promise<Outcome> {
+    const rooms = this.#rooms;
+    const room = stanza.to!;
+    const { config } = await rooms.roomFor(room.local, stanza.from!);
+    if (payload.ns === ns.mam && rooms.archive !== undefined) {
+      // Who said what, everybody knows anyway; archived messages are as they were.
+      return rooms.archive.answer(room, stanza, { seesRealAddresses: false });
+    }
+    switch (what) {
+      case `get ${ns.discoInfo} query`:
+        return this.#info(stanza, payload, rooms.title(room.local, config));
+      case `get ${ns.discoItems} query`:
+        noNode(payload);
+        return answer(stanza, discoItemsElement([]));
+      case `get ${ns.ping} ping`:
+        return answer(stanza);
+      default:
+        throw new StanzaError("service-unavailable");
+    }
+  }
+
+  /** An empty result tells whoever knows the version that it is the newest. */
+  async #tell(stanza: Stanza, query: Element, inner: (state: LightRoom) => string): Promise<Outcome> {
+    const state = await this.#rooms.roomFor(stanza.to!.local, stanza.from!);
+    if (knownVersion(query) === state.version) return answer(stanza);
+    return answer(
+      stanza,
+      xml`<query xmlns='${query.ns}'><version>${state.version}</version>${new Xml(inner(state))}</query>`,
+    );
+  }
+}
+
+function answer(request: Stanza, payload?: Xml): Effect {
+  return route(resultOf(request, payload));
+}
+
+function* usersIn({ occupants }: LightRoom): Iterable<AffiliationChange & { affiliation: Affiliation }> {
+  for (const [jid, affiliation] of occupants) yield { jid, affiliation };
+}
+
+function noNode(query: Element): void {
+  const node = query.attr("node");
+  if (node !== undefined && node !== "") throw new StanzaError("item-not-found", { text: "There is no such node" });
+}
+
+const refused = (text: string) => new StanzaError("bad-request", { text });
