@@ -93,5 +93,4 @@ export const ns = {
   inbox: "erlang-solutions.com:xmpp:inbox:0",
   inboxConversation: "erlang-solutions.com:xmpp:inbox:0#conversation",
   smartMarkers: "esl:xmpp:smart-markers:0",
-  mucLightAffiliations: "urn:xmpp:muclight:0#affiliations",
 } as const;

@@ -5,11 +5,13 @@
  */
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { type Effect, type MaybePromise, route, secureBy, spread } from "../../hooks/effect.ts";
+import type { ArchiveViewer } from "../../hooks/services.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { message, type Stanza } from "../../stanza/stanza.ts";
 import { StoreConflict } from "../../store/errors.ts";
+import { then } from "../../util/maybe-promise.ts";
 import { Xml } from "../../xml/xml.ts";
 import {
   type AffiliationChange,
@@ -29,6 +31,9 @@ import { stanzaIdXml, utterance } from "./utterance.ts";
 
 /** Who asks, where that matters: an occupant. The operator is undefined, and may do everything. */
 export type Asker = Jid | undefined;
+
+/** Who said what, everybody knows anyway; archived messages are as they were. */
+export const lightViewer: ArchiveViewer = { seesRealAddresses: false };
 
 /** Names that are made for rooms are all but certain to be free; a few more attempts make it sure. */
 const namesTried = 3;
@@ -102,6 +107,14 @@ export class LightRooms {
     const found = await this.store.load(room);
     if (found?.occupants.has(account.bare) !== true) throw noRoom();
     return found;
+  }
+
+  /** How the archive of a room is seen by an account; undefined for whoever may not read it. */
+  viewer(room: Jid, account: Jid): MaybePromise<ArchiveViewer | undefined> {
+    if (room.domain !== this.domain) return undefined;
+    return then(this.present(room.local), (present) =>
+      present?.affiliations.has(account.bare) === true ? lightViewer : undefined,
+    );
   }
 
   // What is said.

@@ -8,7 +8,7 @@ import type { Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { Xml, xml } from "../../xml/xml.ts";
 import type { Affiliation, AffiliationChange } from "./affiliations.ts";
-import type { LightRooms } from "./light-rooms.ts";
+import { type LightRooms, lightViewer } from "./light-rooms.ts";
 import { addressCharsMax, type LightRoom } from "./light-store.ts";
 import { usersXml } from "./notices.ts";
 import { knownVersion, readAffiliations, readBlocking, readCreation } from "./requests.ts";
@@ -161,8 +161,7 @@ export class LightService {
     const room = stanza.to!;
     const { config } = await rooms.roomFor(room.local, stanza.from!);
     if (payload.ns === ns.mam && rooms.archive !== undefined) {
-      // Who said what, everybody knows anyway; archived messages are as they were.
-      return rooms.archive.answer(room, stanza, { seesRealAddresses: false });
+      return rooms.archive.answer(room, stanza, lightViewer);
     }
     switch (what) {
       case `get ${ns.discoInfo} query`:
