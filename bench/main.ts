@@ -126,8 +126,8 @@ async function showProfile(options: { case: string; seconds: number; functions: 
   }
 }
 
-function report(out: string): void {
-  const missing = writeDocument(out);
+function report(out: string, only: readonly string[] = []): void {
+  const missing = writeDocument(out, only);
   console.log("docs/performance.md and its plots are written.");
   if (missing.length > 0) console.log(`Without figures in ${out}: ${missing.join(", ")}.`);
 }
@@ -179,8 +179,9 @@ measuring(
 program
   .command("report")
   .summary("writes tables and plots of docs/performance.md from the figures in bench/out")
+  .addOption(new Option("--only <scenario>", "this section alone").choices(["cluster"]))
   .option("--out <folder>", "where the figures are", defaultOut)
-  .action(({ out }: { out: string }) => report(out));
+  .action(({ out, only }: { out: string; only?: string }) => report(out, only === undefined ? [] : [only]));
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 

@@ -8,7 +8,9 @@ import { selfSigned } from "../src/runtime/bun/certificate.ts";
 import type { Target } from "./load/client.ts";
 import { complaintOf } from "./load/ledger.ts";
 import type { Outcome, Plan } from "./load/plan.ts";
-import { type Case, headline, type Scenario } from "./scenarios/scenario.ts";
+import { machineBusySeconds } from "./measure/process.ts";
+import type { ProgramOutcome } from "./measure/program.ts";
+import { type Case, headline, type ProgramLoad, type Scenario } from "./scenarios/scenario.ts";
 import { domain, password, type RunningServer, type ServerKind } from "./servers/server.ts";
 
 const loadProgram = fileURLToPath(new URL("load/main.ts", import.meta.url));
@@ -42,10 +44,11 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Seri
       .filter(({ name }) => each.servers === undefined || each.servers.includes(name))
       .map((kind) => ({ case: each, server: kind.name, kind, outcomes: [] as Outcome[] })),
   );
-  const total = series.length * options.rounds;
+  const roundsOf = ({ roundsMax = options.rounds }: Case) => Math.min(options.rounds, roundsMax);
+  const total = series.reduce((sum, { case: each }) => sum + roundsOf(each), 0);
   let at = 0;
   for (let round = 1; round <= options.rounds; round++) {
-    for (const { case: each, kind, outcomes } of series) {
+    for (const { case: each, kind, outcomes } of series.filter((one) => round <= roundsOf(one.case))) {
       const outcome = await bench.measureTwice(kind, each);
       const complaint = outcome.verdict === undefined ? undefined : complaintOf(outcome.verdict);
       if (complaint !== undefined) throw new Damaged(`${scenario.name}, ${each.name}, ${kind.name}: ${complaint}`);
@@ -97,6 +100,7 @@ class Bench {
   }
 
   async measure(kind: ServerKind, each: Case): Promise<Outcome> {
+    if (each.load.kind === "program") return this.#runProgram(each.load);
     const seed = await this.#seed(kind, each);
     const folder = this.#newFolder(kind.name);
     cpSync(seed, folder, { recursive: true });
@@ -111,7 +115,9 @@ class Bench {
 
   /** A folder of data with the accounts that the case needs. */
   async #seed(kind: ServerKind, each: Case): Promise<string> {
-    const key = `${kind.name} ${each.load.users} ${JSON.stringify(each.features)}`;
+    // One node of a cluster makes them for all.
+    const alone = { ...each, features: { ...each.features, cluster: undefined } };
+    const key = `${kind.name} ${each.load.users} ${JSON.stringify(alone.features)}`;
     const known = this.#seeds.get(key);
     if (known !== undefined) return known;
     const folder = this.#newFolder(kind.name);
@@ -121,9 +127,9 @@ class Bench {
       return folder;
     }
     this.#options.progress(`making ${each.load.users} accounts on ${kind.name}`);
-    const server = await this.#start(kind, folder, each);
+    const server = await this.#start(kind, folder, alone);
     try {
-      await this.#load(server, { ...this.#common(server, each, true), kind: "register", users: 1, inflight: 1 });
+      await this.#load(server, { ...this.#common(server, alone, true), kind: "register", users: 1, inflight: 1 });
     } finally {
       await server.stop();
     }
@@ -146,10 +152,16 @@ class Bench {
     });
   }
 
-  #common(server: RunningServer, each: Case, register: boolean): { target: Target; serverPid: number; first: number } {
+  #common(
+    server: RunningServer,
+    each: Case,
+    register: boolean,
+  ): Pick<Plan, "target" | "serverPid" | "apart" | "first"> {
     const tls = register ? "none" : each.tls;
     const target: Target = {
       port: tls === "direct" ? server.tlsPort : server.plainPort,
+      ports: server.ports,
+      spread: each.spread,
       domain,
       tls,
       mechanism: each.mechanism,
@@ -158,12 +170,35 @@ class Bench {
       register,
       begins: register ? "silent" : each.begins,
     };
-    return { target, serverPid: server.pid, first: 0 };
+    return { target, serverPid: server.pid, apart: server.apart, first: 0 };
   }
 
   /** Carries the plan out in a process on a core of its own. */
-  #load(server: RunningServer, plan: Plan): Promise<Outcome> {
-    const args = ["-c", String(this.#options.loadCore), process.execPath, loadProgram, JSON.stringify(plan)];
+  async #load(server: RunningServer, plan: Plan): Promise<Outcome> {
+    const output = await this.#outputOf(
+      this.#options.loadCore,
+      [loadProgram, JSON.stringify(plan)],
+      `the load (process ${server.pid} is the server)`,
+    );
+    return JSON.parse(output) as Outcome;
+  }
+
+  /** The figures of a micro benchmark; what it prints for people goes to whoever waits. */
+  async #runProgram({ micro, args }: ProgramLoad): Promise<Outcome> {
+    const busyBefore = machineBusySeconds();
+    const begun = performance.now();
+    const program = fileURLToPath(new URL(`micro/${micro}.ts`, import.meta.url));
+    const output = await this.#outputOf(this.#options.serverCore, [program, ...args, "--json"], micro);
+    const seconds = (performance.now() - begun) / 1000;
+    const lines = output.trimEnd().split("\n");
+    const { cpuSeconds, units, values } = JSON.parse(lines.pop()!) as ProgramOutcome;
+    for (const line of lines) this.#options.progress(line);
+    const otherCores = Math.max(0, (machineBusySeconds() - busyBefore - cpuSeconds) / seconds);
+    return { units, users: units, values, usage: { seconds, serverCpu: cpuSeconds, loadCpu: 0, otherCores } };
+  }
+
+  #outputOf(core: number, command: readonly string[], what: string): Promise<string> {
+    const args = ["-c", String(core), process.execPath, ...command];
     const child = spawn("taskset", args, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     let complaint = "";
@@ -178,8 +213,8 @@ class Bench {
       child.once("close", (code) => {
         if (code === 0) {
           if (complaint !== "") this.#options.progress(complaint.trimEnd());
-          done(JSON.parse(output) as Outcome);
-        } else fail(new Error(`the load (process ${server.pid} is the server) failed: ${complaint.trim()}`));
+          done(output);
+        } else fail(new Error(`${what} failed: ${complaint.trim()}`));
       });
     });
   }

@@ -1,10 +1,14 @@
 /** The whole bench once, small: a server is started, users log in and talk, and every message is accounted for. */
 import { expect, test } from "bun:test";
 import { availableParallelism } from "node:os";
+import { resultOf } from "./report/result.ts";
+import { tableOf } from "./report/table.ts";
 import { run } from "./run.ts";
+import { cluster } from "./scenarios/cluster.ts";
 import { messages } from "./scenarios/messages.ts";
 import { headline } from "./scenarios/scenario.ts";
 import { meerkat } from "./servers/meerkat.ts";
+import { natsInstalled } from "./servers/nats.ts";
 
 test.skipIf(process.platform !== "linux")("messages between four users, plain, TLS, and at a rate", async () => {
   const cases = messages
@@ -35,3 +39,49 @@ test.skipIf(process.platform !== "linux")("messages between four users, plain, T
   }
   expect(lines.at(-1)).toContain("[3/3] messages, plain, 1,000/s open loop, meerkat, round 1:");
 });
+
+test.skipIf(process.platform !== "linux")(
+  "a cluster: messages across, a joining node, logins",
+  async () => {
+    const wanted = [
+      "one node, 1 outstanding",
+      "sockets, pairs across, 1 outstanding",
+      "NATS, pairs across, 1 outstanding",
+      "50,000 sessions",
+      "1 node, a process",
+      "2 nodes, processes",
+      "4 nodes, tables simulated",
+    ];
+    const all = cluster.cases({ quick: true, users: 4, seconds: 1 });
+    const cases = all
+      .filter(({ name }) => wanted.includes(name))
+      .map((each) => ("warmupSeconds" in each.load ? { ...each, load: { ...each.load, warmupSeconds: 0 } } : each));
+    const loadCore = availableParallelism() > 1 ? 1 : 0;
+    const kinds = [meerkat];
+    const series = await run(cluster, { kinds, cases, rounds: 2, serverCore: 0, loadCore, progress: () => {} });
+    const { rows } = resultOf(cluster, series, { command: "", versions: {}, rounds: 2 });
+    const medians = (name: string) => rows.find((row) => row.case === name)!.medians;
+    expect(rows).toHaveLength(natsInstalled ? wanted.length : wanted.length - 1);
+    expect(medians("one node, 1 outstanding").ratio).toBe(1);
+    expect(medians("sockets, pairs across, 1 outstanding").ratio).toBeGreaterThan(1);
+    if (natsInstalled) expect(medians("NATS, pairs across, 1 outstanding").nats).toBeGreaterThan(0);
+    expect(medians("50,000 sessions").readySeconds).toBeGreaterThan(0);
+    expect(medians("2 nodes, processes").eachOther).toBeGreaterThan(0);
+    expect(medians("4 nodes, tables simulated").clusterRate).toBeGreaterThan(0);
+    // What is measured by a program is measured once.
+    expect(rows.map(({ outcomes }) => outcomes.length)).toContain(1);
+    const table = tableOf(cluster, { ...emptyResult, rows });
+    expect(table).toContain("A node that joins");
+    expect(table).toContain("logins/s, a core a node");
+  },
+  120_000,
+);
+
+const emptyResult = {
+  scenario: "cluster",
+  at: "",
+  command: "",
+  versions: {},
+  rounds: 2,
+  machine: { cpu: "", cores: 1, kernel: "", bun: "" },
+};

@@ -4,9 +4,15 @@ import { attributeOf, type Pieces, Splitter, textOf } from "./splitter.ts";
 
 export type Tls = "none" | "starttls" | "direct";
 
+export type Spread = "users" | "pairs" | "first";
+
 /** What all clients of a run have in common. */
 export interface Target {
   readonly port: number;
+  /** Of several nodes, where the server is a cluster; then `port` is the first one's. */
+  readonly ports?: readonly number[];
+  /** Who goes to which node: users in turns, so that the users of a pair are on two; pairs in turns; or all to the first. */
+  readonly spread?: Spread;
   readonly domain: string;
   readonly tls: Tls;
   readonly mechanism: Mechanism;
@@ -88,7 +94,7 @@ export class Client implements Pieces {
     this.#splitter.reset();
     Bun.connect<Client | undefined>({
       hostname: "127.0.0.1",
-      port: this.target.port,
+      port: portOf(this.target, this.index),
       socket: handlers,
       data: this,
     }).catch((error: Error) => this.fail(`cannot connect: ${error.message}`));
@@ -278,6 +284,12 @@ export class Client implements Pieces {
     } else if (this.target.begins === "available") this.send("<presence/>");
     this.listener.ready?.(this);
   }
+}
+
+/** The port of the node that this user goes to. */
+export function portOf({ port, ports, spread = "first" }: Target, index: number): number {
+  if (ports === undefined || spread === "first") return port;
+  return ports[(spread === "users" ? index : index >> 1) % ports.length]!;
 }
 
 const alpn = Buffer.from("\x0bxmpp-client", "latin1");

@@ -37,9 +37,9 @@ export async function logins(plan: LoginsPlan): Promise<Outcome> {
   fleet.check();
   took.clear();
   const begun = count;
-  const before = snapshot(plan.serverPid);
+  const before = snapshot(plan.serverPid, plan.apart);
   await sleep(plan.seconds * 1000);
-  const after = snapshot(plan.serverPid);
+  const after = snapshot(plan.serverPid, plan.apart);
   fleet.check();
   const units = count - begun;
   if (units === 0) throw new Error("no login was completed");

@@ -50,9 +50,9 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
 
   ledger.latency.clear();
   const receivedBefore = ledger.received;
-  const before = snapshot(plan.serverPid);
+  const before = snapshot(plan.serverPid, plan.apart);
   const samples = await wait(plan, fleet, ledger);
-  const after = snapshot(plan.serverPid);
+  const after = snapshot(plan.serverPid, plan.apart);
   const units = ledger.received - receivedBefore;
   replying = false;
   clock?.stop();

@@ -7,6 +7,8 @@ interface Common {
   readonly target: Target;
   /** The server's process, whose tree is measured. */
   readonly serverPid: number;
+  /** Processes whose CPU is told apart too, by what they are: of the server's tree, or beside it. */
+  readonly apart?: Readonly<Record<string, number>>;
   readonly users: number;
   /** Number of the first user: `u0`, `u1`, … */
   readonly first: number;
@@ -98,6 +100,8 @@ export interface Outcome {
   readonly residentIdle?: number;
   readonly residentEnd?: number;
   readonly samples?: readonly MemorySample[];
+  /** Figures of a program of its own, by their key. */
+  readonly values?: Readonly<Record<string, number>>;
   /** The same work by halves, where a scenario has two: storing and fetching. */
   readonly parts?: Readonly<Record<string, { units: number; serverCpu: number }>>;
 }

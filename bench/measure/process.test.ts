@@ -41,3 +41,10 @@ test("what is left of the machine's work is others'", () => {
   expect(usage(before, after)).toEqual({ seconds: 2, serverCpu: 1.5, loadCpu: 0.5, otherCores: 0.5 });
   expect(usage(before, { ...after, machineBusy: 11 }).otherCores).toBe(0);
 });
+
+test("what a process beside the server has used is told apart, and is not others'", () => {
+  const before = { at: 0, serverCpu: 1, loadCpu: 1, machineBusy: 10, apart: { nats: 4, other: 0.25 }, beside: 4 };
+  const after = { at: 2000, serverCpu: 2, loadCpu: 2, machineBusy: 14, apart: { nats: 5, other: 0.75 }, beside: 5 };
+  const expected = { seconds: 2, serverCpu: 1, loadCpu: 1, otherCores: 0.5, apart: { nats: 1, other: 0.5 } };
+  expect(usage(before, after)).toEqual(expected);
+});

@@ -77,16 +77,35 @@ export interface Snapshot {
   readonly serverCpu: number;
   readonly loadCpu: number;
   readonly machineBusy: number;
+  /** CPU of processes that are told apart, by what they are. */
+  readonly apart?: Readonly<Record<string, number>>;
+  /** Of those that are not in the server's tree, together. */
+  readonly beside?: number;
+}
+
+/** CPU seconds of the whole machine since it started. */
+export function machineBusySeconds(): number {
+  return busyTicksOf(readFileSync("/proc/stat", "utf8")) / ticksPerSecond;
 }
 
 /** Taken in the process of the load generator, whose own CPU is what `loadCpu` says. */
-export function snapshot(serverPid: number): Snapshot {
+export function snapshot(serverPid: number, apart: Readonly<Record<string, number>> = {}): Snapshot {
   const { user, system } = process.cpuUsage();
+  const tree = new Set(processTree(serverPid));
+  const cpuApart: Record<string, number> = {};
+  let beside = 0;
+  for (const [name, pid] of Object.entries(apart)) {
+    const cpu = cpuSeconds(pid);
+    cpuApart[name] = cpu;
+    if (!tree.has(pid)) beside += cpu;
+  }
   return {
     at: performance.now(),
     serverCpu: cpuSeconds(serverPid),
     loadCpu: (user + system) / 1e6,
-    machineBusy: busyTicksOf(readFileSync("/proc/stat", "utf8")) / ticksPerSecond,
+    machineBusy: machineBusySeconds(),
+    apart: cpuApart,
+    beside,
   };
 }
 
@@ -97,12 +116,18 @@ export interface Usage {
   readonly loadCpu: number;
   /** Cores that neither server nor load used: much of it means that figures of time deserve little trust. */
   readonly otherCores: number;
+  /** Of processes that are told apart, by what they are; nothing where there is none. */
+  readonly apart?: Readonly<Record<string, number>>;
 }
 
 export function usage(before: Snapshot, after: Snapshot): Usage {
   const seconds = (after.at - before.at) / 1000;
   const serverCpu = after.serverCpu - before.serverCpu;
   const loadCpu = after.loadCpu - before.loadCpu;
-  const other = after.machineBusy - before.machineBusy - serverCpu - loadCpu;
-  return { seconds, serverCpu, loadCpu, otherCores: Math.max(0, other / seconds) };
+  const beside = (after.beside ?? 0) - (before.beside ?? 0);
+  const otherCores = Math.max(0, (after.machineBusy - before.machineBusy - serverCpu - loadCpu - beside) / seconds);
+  const ends = Object.entries(after.apart ?? {});
+  if (ends.length === 0) return { seconds, serverCpu, loadCpu, otherCores };
+  const apart = Object.fromEntries(ends.map(([name, cpu]) => [name, cpu - (before.apart?.[name] ?? 0)]));
+  return { seconds, serverCpu, loadCpu, otherCores, apart };
 }

@@ -1,8 +1,8 @@
 /**
- * What replicated sessions cost: a node that joins takes in a million of them, and logins on clusters of 1 to 16 nodes. The nodes run in
- * this process over a simulated network, engine and all; the time each spends is measured apart, as if it had a core to itself.
+ * What logins cost that all nodes hear of, on clusters of 1 to 16 nodes. The nodes run in this process over a simulated network, engine and
+ * all; the time each spends is measured apart, as if it had a core to itself.
  *
- *   ./bin/run-bun bench/micro/replication.ts [--sessions 1000000] [--logins 20000]
+ *   ./bin/run-bun bench/micro/replication.ts [--logins 20000] [--nodes 1,2,4,8,16]
  */
 import { parseArgs } from "node:util";
 import { ClusterFabric } from "../../src/cluster/fabric/engine.ts";
@@ -14,9 +14,14 @@ import { SimClock } from "../../src/runtime/sim/clock.ts";
 import { fairWeather, type SimMachine, SimNetwork } from "../../src/runtime/sim/network.ts";
 import { SimRandom } from "../../src/runtime/sim/random.ts";
 import type { Clock } from "../../src/util/clock.ts";
+import { printOutcome } from "../measure/program.ts";
 
 const { values } = parseArgs({
-  options: { sessions: { type: "string", default: "1000000" }, logins: { type: "string", default: "20000" } },
+  options: {
+    logins: { type: "string", default: "20000" },
+    nodes: { type: "string", default: "1,2,4,8,16" },
+    json: { type: "boolean", default: false },
+  },
 });
 
 /** By the system's account, so that what else runs on the machine does not count. */
@@ -133,31 +138,11 @@ function cluster(): SimNetwork {
   return network;
 }
 
-async function join(sessions: number): Promise<void> {
-  const network = cluster();
-  const giver = new Node(network, 1);
-  await giver.start();
-  for (let index = 0; index < sessions; index++) {
-    giver.login(index);
-    if (index % 100 === 0) network.clock.advance(1);
-  }
-  network.clock.advance(2000);
-  giver.watch.reset();
-  giver.machine.sentBytes = 0;
-  const taker = new Node(network, 2);
-  await taker.start();
-  taker.replicator.expect([1]);
-  const start = network.clock.monotonic();
-  while (!taker.replicator.ready) network.clock.advance(1);
-  const seconds = (watch: Stopwatch) => `${(watch.totalNs / 1e9).toFixed(2)} s of CPU`;
-  const longest = (watch: Stopwatch) => `longest turn ${(watch.longestNs / 1e6).toFixed(1)} ms`;
-  console.log(`a node that joins takes in ${sessions} sessions (${(giver.machine.sentBytes / 1e6).toFixed(1)} MB):`);
-  console.log(`  giver ${seconds(giver.watch)}, ${longest(giver.watch)}`);
-  console.log(`  taker ${seconds(taker.watch)}, ${longest(taker.watch)}`);
-  console.log(`  ${Math.round(network.clock.monotonic() - start)} ms of simulated waiting for the network on top`);
-}
-
-async function logins(nodes: number, count: number): Promise<string> {
+/** Microseconds of CPU, and bytes, for each login. */
+async function logins(
+  nodes: number,
+  count: number,
+): Promise<{ ownNode: number; eachOther: number; bytesSent: number }> {
   const network = cluster();
   const all: Node[] = [];
   for (let number = 1; number <= nodes; number++) {
@@ -185,11 +170,17 @@ async function logins(nodes: number, count: number): Promise<string> {
     bestOther = others.reduce((sum, { watch }) => sum + watch.totalNs, 0) / Math.max(1, others.length);
     bytes = owner.machine.sentBytes;
   }
-  const us = (ns: number) => (ns / 1000 / count).toFixed(2).padStart(8);
-  return `${String(nodes).padStart(5)} ${us(best)} ${us(bestOther)} ${String(Math.round(bytes / count)).padStart(8)}`;
+  const us = (ns: number) => ns / 1000 / count;
+  return { ownNode: us(best), eachOther: us(bestOther), bytesSent: Math.round(bytes / count) };
 }
 
 console.log("logins, each with its presence, ten in a turn; microseconds of CPU a login");
 console.log("nodes    owner  each other  bytes sent");
-for (const nodes of [1, 2, 4, 8, 16]) console.log(await logins(nodes, Number(values.logins)));
-await join(Number(values.sessions));
+let last = { ownNode: 0, eachOther: 0, bytesSent: 0 };
+for (const nodes of values.nodes.split(",").map(Number)) {
+  last = await logins(nodes, Number(values.logins));
+  const { ownNode, eachOther, bytesSent } = last;
+  const columns = [String(nodes).padStart(5), ownNode.toFixed(2).padStart(8), eachOther.toFixed(2).padStart(11)];
+  console.log(`${columns.join(" ")} ${String(bytesSent).padStart(11)}`);
+}
+if (values.json) printOutcome(Number(values.logins), last);

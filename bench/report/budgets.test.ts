@@ -70,3 +70,30 @@ test("a generated part is replaced, and only it", () => {
   expect(replacePart(once, "x", "new")).toBe(once);
   expect(() => replacePart(text, "z", "")).toThrow("no place for 'z'");
 });
+
+test("a cluster's budgets are those of its largest directory", () => {
+  const row = (name: string, group: string, medians: Record<string, number>) => ({
+    ...resultOf([[name, "meerkat", medians]]).rows[0]!,
+    group,
+  });
+  const rows = [
+    row("sockets, pairs across, 1 outstanding", "messages", { ratio: 2.5 }),
+    row("sockets, pairs across, 10 outstanding", "messages", { ratio: 3.5 }),
+    row("1,000 sessions", "directory", { bytes: 90, hit: 100 }),
+    row("10,000 sessions", "directory", { bytes: 60, hit: 301 }),
+    row("1,000 sessions to come", "join", { readySeconds: 3, giverTurn: 20 }),
+  ];
+  const known: Record<string, Result> = { cluster: { ...resultOf([]), rows } };
+  const all = budgets({ of: (name) => known[name], micro: () => undefined });
+  const said = (text: string) =>
+    all.filter(({ what }) => what.includes(text)).map(({ measured, met }) => [measured, met]);
+  expect(said("message to another node, sockets")).toEqual([
+    ["2.5 times one on one node", true],
+    ["3.5 times one on one node", false],
+  ]);
+  expect(said("message to another node, NATS, 1 ")).toEqual([[undefined, undefined]]);
+  expect(said("remote session in each node (10,000 sessions)")).toEqual([["60.0 bytes", true]]);
+  expect(said("lookup of an account")).toEqual([["301 ns", false]]);
+  expect(said("joining node is ready")).toEqual([["3.0 s", true]]);
+  expect(said("giver is deaf")).toEqual([["20 ms", true]]);
+});

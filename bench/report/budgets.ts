@@ -98,6 +98,58 @@ function growth(results: Results): Budget[] {
   ];
 }
 
+/** What is asked of a cluster; of several sizes of the directory, the largest. */
+function cluster(results: Results): Budget[] {
+  const result = results.of("cluster");
+  const figure = (name: string | undefined, key: string) =>
+    name === undefined ? undefined : figureOf(result, name, "meerkat", key);
+  const across = ["sockets", "NATS"].flatMap((fabric) =>
+    [1, 10].map((window) =>
+      atMost(figure(`${fabric}, pairs across, ${window} outstanding`, "ratio"), {
+        what: `message to another node, ${fabric}, ${window} outstanding (NATS's own CPU apart)`,
+        must: 3,
+        unit: "times one on one node",
+        digits: 1,
+        command: "cluster --cases outstanding",
+      }),
+    ),
+  );
+  const last = (group: string) => result?.rows.filter((row) => row.group === group).at(-1)?.case;
+  const [directory, joined] = [last("directory"), last("join")];
+  const command = "cluster --cases sessions";
+  return [
+    ...across,
+    atMost(figure(directory, "bytes"), {
+      what: `remote session in each node (${directory ?? "10,000,000 sessions"})`,
+      must: 64,
+      unit: "bytes",
+      digits: 1,
+      command,
+    }),
+    atMost(figure(directory, "hit"), {
+      what: `lookup of an account (${directory ?? "10,000,000 sessions"})`,
+      must: 300,
+      unit: "ns",
+      digits: 0,
+      command,
+    }),
+    atMost(figure(joined, "readySeconds"), {
+      what: `a joining node is ready (${joined ?? "1,000,000 sessions"})`,
+      must: 10,
+      unit: "s",
+      digits: 1,
+      command,
+    }),
+    atMost(figure(joined, "giverTurn"), {
+      what: "its giver is deaf to users at most",
+      must: 50,
+      unit: "ms",
+      digits: 0,
+      command,
+    }),
+  ];
+}
+
 export function budgets(results: Results): Budget[] {
   const connect = results.of("connect");
   const messages = results.of("messages");
@@ -144,6 +196,7 @@ export function budgets(results: Results): Budget[] {
     }),
     scanner(results),
     ...growth(results),
+    ...cluster(results),
     atMost(soak?.rows[0]?.medians.growth, {
       what: `memory of busy sessions (${soak?.rows[0]?.case ?? "an hour"}), last quarter to second`,
       must: 1.02,

@@ -7,7 +7,7 @@ import { scenarios } from "../scenarios/catalogue.ts";
 import type { Scenario } from "../scenarios/scenario.ts";
 import { type Budget, budgets, type Results } from "./budgets.ts";
 import { writeBars, writeLine } from "./plot.ts";
-import { type Result, readResult } from "./result.ts";
+import { groupsOf, type Result, readResult } from "./result.ts";
 import { cellsOf, markdownTable } from "./table.ts";
 
 const docs = fileURLToPath(new URL("../../docs", import.meta.url));
@@ -26,21 +26,34 @@ export function resultsIn(folder: string): Results {
   };
 }
 
-/** Writes the document's generated parts and its plots; says which scenarios have no figures yet. */
-export function writeDocument(folder: string): string[] {
+/** Scenarios whose section stands elsewhere than with the others, each at a mark of its name. */
+const apart: readonly string[] = ["cluster"];
+
+/**
+ * Writes the document's generated parts and its plots; says which scenarios have no figures yet. With `only`, the sections of those that stand
+ * apart, and nothing else.
+ */
+export function writeDocument(folder: string, only: readonly string[] = []): string[] {
   const results = resultsIn(folder);
   const file = join(docs, "performance.md");
   let text = readFileSync(file, "utf8");
-  text = replacePart(text, "budgets", budgetTable(budgets(results)));
+  if (only.length === 0) text = replacePart(text, "budgets", budgetTable(budgets(results)));
   const missing: string[] = [];
   const parts: string[] = [];
   for (const scenario of scenarios) {
+    if (only.length > 0 && !only.includes(scenario.name)) continue;
     const result = results.of(scenario.name);
     if (result === undefined) {
       missing.push(scenario.name);
       continue;
     }
-    parts.push(sectionOf(scenario, result, drawAll(scenario, result)));
+    const section = sectionOf(scenario, result, drawAll(scenario, result));
+    if (apart.includes(scenario.name)) text = replacePart(text, scenario.name, section);
+    else parts.push(section);
+  }
+  if (only.length > 0) {
+    writeFileSync(file, text);
+    return missing;
   }
   text = replacePart(text, "scenarios", parts.join("\n\n"));
   const micro = microNames.flatMap((name) => results.micro(name)?.trimEnd() ?? []);
@@ -74,17 +87,35 @@ function budgetTable(all: readonly Budget[]): string {
 
 function sectionOf(scenario: Scenario, result: Result, images: readonly string[]): string {
   const versions = Object.entries(result.versions).map(([name, version]) => `${name} ${version}`);
-  return [
+  const head = [
     `### ${scenario.name}: ${scenario.summary}`,
     `\`${result.command}\`, ${result.at.slice(0, 10)}, medians of ${result.rounds}; ${versions.join(", ")}`,
-    markdownTable(cellsOf(scenario, result)),
-    ...images.map((name) => `![${scenario.summary}](images/${name})`),
-  ].join("\n\n");
+  ];
+  const parts = groupsOf(scenario, result).flatMap(({ group, part }) => {
+    const table = markdownTable(cellsOf(scenario, part));
+    return group === undefined ? [table] : [`**${group.title}**`, table];
+  });
+  return [...head, ...parts, ...images.map((name) => `![${scenario.summary}](images/${name})`)].join("\n\n");
+}
+
+/** The figures of each group side by side; names of the files. */
+function drawGroups(scenario: Scenario, result: Result): string[] {
+  return groupsOf(scenario, result).map(({ group, part }) => {
+    const name = `bench-${scenario.name}-${group!.name}.svg`;
+    const figures = scenario.figures.filter(({ key }) => group!.plotted.includes(key));
+    const rows = part.rows.filter(({ medians }) => figures.some(({ key }) => medians[key] !== undefined));
+    const series = figures.map(({ key, title }) => ({ name: title, values: rows.map(({ medians }) => medians[key]) }));
+    const categories = rows.map((row) => row.case);
+    const { digits } = figures[0]!;
+    writeBars(join(docs, "images", name), { title: group!.title, categories, series, digits });
+    return name;
+  });
 }
 
 /** The first figure as bars, the latencies of what has a rate, and memory over time; names of the files. */
 function drawAll(scenario: Scenario, result: Result): string[] {
   const drawn: string[] = [];
+  if (scenario.groups !== undefined) return drawGroups(scenario, result);
   const servers = [...new Set(result.rows.map(({ server }) => server))];
   const bars = (key: string, name: string, title: string, digits: number, rows = result.rows) => {
     const categories = [...new Set(rows.filter(({ medians }) => medians[key] !== undefined).map((row) => row.case))];

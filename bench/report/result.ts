@@ -5,10 +5,12 @@ import { join } from "node:path";
 import type { Outcome } from "../load/plan.ts";
 import { median, spread } from "../measure/statistics.ts";
 import type { Series } from "../run.ts";
-import { headline, type Scenario } from "../scenarios/scenario.ts";
+import { type Group, headline, type Scenario } from "../scenarios/scenario.ts";
 
 export interface Row {
   readonly case: string;
+  /** Of the scenario's, if it has groups. */
+  readonly group?: string;
   readonly users: number;
   readonly server: string;
   /** By key of figure; absent where the case has none. */
@@ -37,6 +39,7 @@ export function resultOf(
   series: readonly Series[],
   context: { command: string; versions: Record<string, string>; rounds: number },
 ): Result {
+  const rows = series.map((each) => rowOf(scenario, each));
   return {
     scenario: scenario.name,
     at: new Date().toISOString(),
@@ -47,7 +50,7 @@ export function resultOf(
       bun: process.versions.bun ?? "",
     },
     ...context,
-    rows: series.map((each) => rowOf(scenario, each)),
+    rows: scenario.completed?.(rows) ?? rows,
   };
 }
 
@@ -61,6 +64,7 @@ function rowOf(scenario: Scenario, { case: each, server, outcomes }: Series): Ro
   const other = outcomes.map(({ usage }) => usage.otherCores);
   return {
     case: each.name,
+    group: each.group,
     users: each.load.users,
     server,
     medians,
@@ -86,6 +90,14 @@ export function readResult(folder: string, scenario: string): Result | undefined
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+}
+
+/** A result for each group, with its rows alone; the whole of a scenario without groups. */
+export function groupsOf({ groups = [] }: Scenario, result: Result): { group: Group | undefined; part: Result }[] {
+  if (groups.length === 0) return [{ group: undefined, part: result }];
+  return groups
+    .map((group) => ({ group, part: { ...result, rows: result.rows.filter((row) => row.group === group.name) } }))
+    .filter(({ part }) => part.rows.length > 0);
 }
 
 /** The median of a figure; undefined if it was not measured. */

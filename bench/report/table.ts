@@ -1,7 +1,7 @@
 /** A result as a table: a row for each case and server, compared with ejabberd. */
 import Table from "cli-table3";
 import type { Scenario } from "../scenarios/scenario.ts";
-import type { Result } from "./result.ts";
+import { groupsOf, type Result } from "./result.ts";
 
 export interface Cells {
   readonly head: readonly string[];
@@ -31,6 +31,12 @@ export function cellsOf(scenario: Scenario, result: Result): Cells {
 
 /** For a terminal. */
 export function tableOf(scenario: Scenario, result: Result): string {
+  return groupsOf(scenario, result)
+    .map(({ group, part }) => (group === undefined ? "" : `${group.title}\n`) + tableOfPart(scenario, part))
+    .join("\n");
+}
+
+function tableOfPart(scenario: Scenario, result: Result): string {
   const { head, rows } = cellsOf(scenario, result);
   const table = new Table({ head: [...head], style: { head: [], border: [], compact: true } });
   let last = "";

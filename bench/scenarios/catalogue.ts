@@ -1,5 +1,6 @@
 /** All scenarios, in the order in which `all` runs them. A new one is a file beside this and a line here. */
 import { archive } from "./archive.ts";
+import { cluster } from "./cluster.ts";
 import { connect } from "./connect.ts";
 import { fanout } from "./fanout.ts";
 import { floor } from "./floor.ts";
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   fanout,
   offline,
   archive,
+  cluster,
   growth,
   floor,
   soak,

@@ -1,6 +1,7 @@
 /** What a scenario is: cases, each a load for one server and the figures that come of it. */
-import type { Target } from "../load/client.ts";
+import type { Spread, Target } from "../load/client.ts";
 import type { FanoutPlan, IdlePlan, LoginsPlan, OfflinePlan, Outcome, PairsPlan, PresencePlan } from "../load/plan.ts";
+import type { Row } from "../report/result.ts";
 import type { Features } from "../servers/server.ts";
 
 /** How much of everything: the usual measure, or a quick look whose figures are rough. */
@@ -11,6 +12,15 @@ export interface Scale {
   readonly seconds?: number;
 }
 
+/** Measured by a program of its own instead of a server under load: it prints an outcome as JSON as its last line. */
+export interface ProgramLoad {
+  readonly kind: "program";
+  readonly users: number;
+  /** A micro benchmark. */
+  readonly micro: string;
+  readonly args: readonly string[];
+}
+
 type Without<P> = Omit<P, "target" | "serverPid" | "first">;
 export type Load =
   | Without<IdlePlan>
@@ -18,7 +28,8 @@ export type Load =
   | Without<PairsPlan>
   | Without<PresencePlan>
   | Without<OfflinePlan>
-  | Without<FanoutPlan>;
+  | Without<FanoutPlan>
+  | ProgramLoad;
 
 export interface Case {
   /** Unique in its scenario. */
@@ -30,6 +41,20 @@ export interface Case {
   readonly features?: Features;
   /** Only these can do it; all, if not given. */
   readonly servers?: readonly string[];
+  /** Who goes to which node of a cluster. */
+  readonly spread?: Spread;
+  /** The name of the scenario's group that it belongs to. */
+  readonly group?: string;
+  /** More would only take longer. */
+  readonly roundsMax?: number;
+}
+
+/** Cases that have a table and a plot of their own. */
+export interface Group {
+  readonly name: string;
+  readonly title: string;
+  /** Keys of the figures that are drawn. */
+  readonly plotted: readonly string[];
 }
 
 /** A column of the table. Less is better in all that are compared. */
@@ -52,7 +77,11 @@ export interface Scenario {
   readonly figures: readonly Figure[];
   /** More would only take longer. */
   readonly roundsMax?: number;
+  /** Every case of a scenario with groups belongs to one. */
+  readonly groups?: readonly Group[];
   cases(scale: Scale): Case[];
+  /** Figures that follow from several cases. */
+  completed?(rows: readonly Row[]): Row[];
 }
 
 /** The first figure that the case has. */

@@ -6,12 +6,14 @@ import { createLog } from "../../src/observe/log.ts";
 import { systemClock } from "../../src/runtime/bun/clock.ts";
 import { Accounts } from "../../src/store/accounts.ts";
 import { openStore } from "../../src/store/store.ts";
+import { startCluster } from "./cluster.ts";
 import {
   domain,
   firstLineOf,
   freePort,
   type RunningServer,
   type ServerKind,
+  type StartPlan,
   scramIterations,
   startOnCore,
 } from "./server.ts";
@@ -54,42 +56,12 @@ export const meerkat: ServerKind = {
     const commit = await firstLineOf("git", ["-C", root, "rev-parse", "--short", "HEAD"]);
     return commit === undefined ? version : `${version} (${commit})`;
   },
-  async start({ folder, certificate, key, core, features, runtimeArguments = [] }): Promise<RunningServer> {
+  async start(plan): Promise<RunningServer> {
+    const { folder, core, features, runtimeArguments = [] } = plan;
+    if (features.cluster !== undefined)
+      return startCluster(plan, features.cluster, configOf, join(root, "src/main.ts"));
     const [plainPort, tlsPort] = [await freePort(), await freePort()];
-    const names = [...modules, ...(features.archive ? ["mod_mam"] : [])];
-    const listener = (port: number, mode: string) => `
-[[listen.c2s]]
-port = ${port}
-ip_address = "127.0.0.1"
-state_timeout = 60000
-[listen.c2s.tls]
-mode = "${mode}"
-certfile = "${certificate}"
-keyfile = "${key}"
-`;
-    writeFileSync(
-      join(folder, "meerkat.toml"),
-      `
-[general]
-hosts = ["${domain}"]
-loglevel = "warning"
-registration_timeout = 0
-${listener(plainPort, "starttls")}${listener(tlsPort, "tls")}
-[auth]
-scram_iterations = ${scramIterations}
-password.hash = ["sha", "sha256"]
-[outgoing_pools.rdbms.default.connection]
-driver = "sqlite"
-database = "${database}"
-[limits]
-connections_per_address_max = 20000
-[[access.max_user_offline_messages]]
-acl = "all"
-value = "infinity"
-${names.map((name) => `[modules.${name}]`).join("\n")}
-${features.rooms ? roomsSection : ""}
-`,
-    );
+    writeFileSync(join(folder, "meerkat.toml"), configOf(plan, plainPort, tlsPort));
     const args = [join(root, "src/main.ts"), "start", "--config", join(folder, "meerkat.toml"), "--data", folder];
     return startOnCore({
       core,
@@ -115,3 +87,43 @@ ${features.rooms ? roomsSection : ""}
     }
   },
 };
+
+/** What a node is told; `extra` is TOML added to the end. */
+function configOf(
+  { folder, certificate, key, features }: StartPlan,
+  plainPort: number,
+  tlsPort: number,
+  extra = "",
+): string {
+  const names = [...modules, ...(features.archive ? ["mod_mam"] : [])];
+  const listener = (port: number, mode: string) => `
+[[listen.c2s]]
+port = ${port}
+ip_address = "127.0.0.1"
+state_timeout = 60000
+[listen.c2s.tls]
+mode = "${mode}"
+certfile = "${certificate}"
+keyfile = "${key}"
+`;
+  return `
+[general]
+hosts = ["${domain}"]
+loglevel = "warning"
+registration_timeout = 0
+${listener(plainPort, "starttls")}${listener(tlsPort, "tls")}
+[auth]
+scram_iterations = ${scramIterations}
+password.hash = ["sha", "sha256"]
+[outgoing_pools.rdbms.default.connection]
+driver = "sqlite"
+database = "${join(folder, database)}"
+[limits]
+connections_per_address_max = 20000
+[[access.max_user_offline_messages]]
+acl = "all"
+value = "infinity"
+${names.map((name) => `[modules.${name}]`).join("\n")}
+${features.rooms ? roomsSection : ""}${extra}
+`;
+}

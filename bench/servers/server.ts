@@ -13,6 +13,8 @@ export interface Features {
   readonly archive?: boolean;
   /** Rooms (XEP-0045). */
   readonly rooms?: boolean;
+  /** Several nodes that are one server, all on the one core. */
+  readonly cluster?: { readonly nodes: number; readonly fabric: "local" | "nats" };
 }
 
 export interface StartPlan {
@@ -34,6 +36,10 @@ export interface RunningServer {
   readonly plainPort: number;
   /** TLS from the first byte on. */
   readonly tlsPort: number;
+  /** The plain ports of all nodes, where it is a cluster. */
+  readonly ports?: readonly number[];
+  /** Processes whose CPU is to be told apart, by what they are. */
+  readonly apart?: Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
 
@@ -92,19 +98,21 @@ export async function startOnCore(plan: {
   environment?: NodeJS.ProcessEnv;
   plainPort: number;
   tlsPort: number;
+  /** Its input stays open as long as this process lives, so that it notices the end of it. */
+  held?: boolean;
 }): Promise<RunningServer> {
   const child = spawn("taskset", ["-c", String(plan.core), plan.command, ...plan.args], {
     cwd: plan.folder,
     env: { ...process.env, HOME: plan.folder, ...plan.environment },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: [plan.held === true ? "pipe" : "ignore", "pipe", "pipe"],
   });
   running.add(child);
   let output = "";
   const keep = (chunk: Buffer) => {
     output = (output + chunk).slice(-4000);
   };
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
+  child.stdout?.on("data", keep);
+  child.stderr?.on("data", keep);
   let ended = false;
   const gone = new Promise<void>((done) => {
     const finish = () => {

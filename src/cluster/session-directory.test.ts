@@ -101,6 +101,12 @@ describe("the session directory", () => {
     expect(reader.digest(slot).count).toBe(model.size);
   });
 
+  test("one shard is one shard, not one for each account", () => {
+    const { directory } = make(1, { shards: 1 });
+    for (let serial = 1; serial <= 1000; serial++) directory.publish(session(`user${serial}`, "r", serial));
+    expect(directory.memoryBytes).toBeLessThan(1000 * 64);
+  });
+
   test("names of every kind and length are found again", () => {
     const { owner, reader, slot } = pair();
     const names = [

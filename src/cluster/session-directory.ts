@@ -87,7 +87,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     this.#shard = new SessionShard(this.#hash);
     const shards = options.shards ?? 256;
     this.#shards = new Array<SessionShard | undefined>(shards).fill(undefined);
-    this.#shardShift = 32 - Math.log2(shards);
+    this.#shardShift = 31 - Math.log2(shards);
   }
 
   // Reads: sessions of other nodes.
@@ -331,7 +331,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   #firstOf(domain: number): number {
     const { words, length } = this.#local;
     this.#hash.hash(words, 0, length, domain);
-    const shard = this.#shards[this.#hash.high >>> this.#shardShift];
+    const shard = this.#shards[(this.#hash.high >>> 1) >>> this.#shardShift];
     if (shard === undefined) return 0;
     this.#shard = shard;
     return shard.first(words, length, domain);
@@ -353,7 +353,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     if (this.#visiting > 0) throw new Error("the directory changes while it is read");
     const { words, length } = this.#local;
     this.#hash.hash(words, 0, length, domain);
-    const at = this.#hash.high >>> this.#shardShift;
+    const at = (this.#hash.high >>> 1) >>> this.#shardShift;
     const shard = this.#shards[at] ?? new SessionShard(this.#hash);
     this.#shards[at] = shard;
     if (shard.ensure(length + resourceBytes, this.#slots.dropped)) this.#hash.hash(words, 0, length, domain);
