@@ -30,6 +30,7 @@ import { processCount } from "./server/processes.ts";
 import { reload } from "./server/reload.ts";
 import { secretMigrations, sharedSecret } from "./server/secrets.ts";
 import { type OpenPort, summaryOf } from "./server/summary.ts";
+import { checkUploads, UploadPlaces } from "./server/uploads.ts";
 import type { StoreSettings } from "./store/settings.ts";
 import { openStore } from "./store/store.ts";
 import { C2sStream } from "./stream/c2s-stream.ts";
@@ -114,6 +115,7 @@ async function build(
   disposals.push(() => store.close());
   const cluster = await openCluster({ settings, dataDir, process: options.process, store, clock, random, log });
   if (cluster !== undefined) disposals.push(() => cluster.discovery.stop());
+  const uploads = new UploadPlaces();
   const core = await startCore({
     clock,
     random,
@@ -131,6 +133,8 @@ async function build(
     shapers: settings.shapers,
     cluster: cluster?.node,
     httpPools: settings.httpPools,
+    dataDir,
+    uploadsUrl: (domain) => uploads.urlOf(domain),
   });
   if (cluster !== undefined) disposals.push(() => cluster.node.stop());
   disposals.push(() => core.stop());
@@ -178,6 +182,7 @@ async function build(
     metricsPage: pageOf(metrics, cluster, settings, options.process),
     store,
     gate,
+    uploads,
     log,
     clock,
     random,
@@ -259,6 +264,7 @@ async function build(
     disposals.push(() => listener.abort());
     ports.push({ option: plan.option, kind: "http", address: plan.ipAddress, port: listener.port });
   }
+  checkUploads(settings, core.router.hosts, uploads, log);
   const context = adminContext({
     node,
     nodeName: nodeName(settings, options.process),

@@ -68,6 +68,9 @@ export function httpListener(found: Http, index: number, context: ListenerContex
       hostMeta: handlers.meerkatHostMetaHandler.map((handler) =>
         Object.freeze({ ...place(handler), publicUrl: handler.publicUrl }),
       ),
+      upload: handlers.meerkatUploadHandler.map((handler) =>
+        Object.freeze({ ...place(handler), publicUrl: handler.publicUrl }),
+      ),
     }),
   });
 }
@@ -162,6 +165,7 @@ const HANDLER_NAMES = {
   mongoosePrometheusHandler: "mongoose_prometheus_handler",
   meerkatHealthHandler: "meerkat_health_handler",
   meerkatHostMetaHandler: "meerkat_host_meta_handler",
+  meerkatUploadHandler: "meerkat_upload_handler",
 } as const satisfies Record<keyof Http["handlers"], string>;
 
 function checkPlaces(handlers: Http["handlers"], path: Path, reading: Reading): void {

@@ -96,6 +96,7 @@ path = "/"
       prometheus: [{ host: "_", path: "/metrics" }],
       health: [],
       hostMeta: [],
+      upload: [],
     });
   });
 

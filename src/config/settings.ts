@@ -70,6 +70,11 @@ export interface HostMetaHandler extends HttpPlace {
   readonly publicUrl: string | undefined;
 }
 
+export interface UploadHandler extends HttpPlace {
+  /** Base of the handler's URL, `https:`, when it is not this listener's own. */
+  readonly publicUrl: string | undefined;
+}
+
 export interface HttpListener extends ListenerAddress {
   readonly tls: TlsSettings | undefined;
   /** Most WebSockets; Infinity for no limit. */
@@ -80,6 +85,7 @@ export interface HttpListener extends ListenerAddress {
     readonly prometheus: readonly HttpPlace[];
     readonly health: readonly HttpPlace[];
     readonly hostMeta: readonly HostMetaHandler[];
+    readonly upload: readonly UploadHandler[];
   };
 }
 

@@ -178,6 +178,20 @@ const handlers = option.table(
       ),
       { doc: "`host-meta` and `host-meta.json` below this path tell web clients where the WebSocket is (XEP-0156)." },
     ),
+    meerkat_upload_handler: option.list(
+      option.table(
+        {
+          ...handlerOptions("/upload"),
+          public_url: option.string({
+            check: checks.isHttpsBase,
+            allowed: 'the beginning of an https: URL, such as "https://files.example.org"',
+            doc: "Where clients reach this handler, without its path, when something with TLS stands in front of this listener.",
+          }),
+        },
+        { doc: "Uploaded files." },
+      ),
+      { doc: "Files of mod_http_upload are taken and handed out below this path (XEP-0363)." },
+    ),
   },
   {
     doc: "What is served.",

@@ -93,6 +93,13 @@ export interface ModuleContext<Options> {
   readonly registrationTimeoutMs: number;
   /** When the node started, milliseconds since the epoch. */
   readonly nodeStartedAt: number;
+  /** The node's data folder. */
+  readonly dataDir: string;
+  /**
+   * The URL, without a slash at the end, under which clients reach the files of this host through a listener of this node; undefined when
+   * no listener serves any, or none is open yet.
+   */
+  uploadsUrl(): string | undefined;
 }
 
 /** What modules may do with accounts (XEP-0077). Throws `StanzaError`: conflict, not-acceptable, not-allowed. */

@@ -32,6 +32,8 @@ export interface Services {
   roomArchive: RoomArchiveService;
   /** mod_inbox. */
   inbox: InboxService;
+  /** mod_http_upload. */
+  uploads: UploadService;
 }
 
 /** Inboxes of a host's accounts. All methods may throw the errors of the store. */
@@ -356,6 +358,49 @@ export interface ExternalService {
 export interface ExternalServicesService {
   /** All services, or those of one type. */
   list(type?: string): readonly ExternalService[];
+}
+
+/** An uploaded file, or the slot for one. */
+export interface Upload {
+  /** Names it in URLs, and nobody can guess it: who knows it may read the file. */
+  readonly token: string;
+  /** The host of the account it is of. */
+  readonly domain: string;
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** A media type; undefined when nobody said. */
+  readonly contentType: string | undefined;
+  /** When it was stored, milliseconds since the epoch; undefined as long as it is a slot. */
+  readonly storedAt: number | undefined;
+  /** When it is gone, milliseconds since the epoch; undefined for never. */
+  readonly expiresAt: number | undefined;
+  /** Where its content is; only the service itself makes something of it. */
+  readonly place: string;
+}
+
+/** What became of an upload: `closed` is a slot that is used, or too old; `short` a body that is not as long as promised. */
+export type UploadOutcome = "stored" | "forbidden" | "closed" | "short" | "busy" | "no space";
+
+/** Files of a host's accounts (XEP-0363), for the HTTP listener. All methods may throw the errors of the store. */
+export interface UploadService {
+  /** Whether files of this host come and go through our listeners. */
+  readonly throughListener: boolean;
+  /** Largest file, in bytes. */
+  readonly fileBytesMax: number;
+  /** Other origins (`https://bucket.example.org`) that a web page has to reach to send and show files. */
+  readonly origins: readonly string[];
+  /** A file or slot of any host of this server; undefined when there is none, or it has expired. */
+  find(token: string): Promise<Upload | undefined>;
+  /** Takes the content of a slot, once; `secret` is that of the slot's URL. */
+  receive(
+    upload: Upload,
+    secret: string,
+    contentType: string | undefined,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<UploadOutcome>;
+  /** A stored file, nothing of which has been read yet, or the URL where it is; undefined when it is not there. */
+  content(upload: Upload): Promise<Blob | string | undefined>;
 }
 
 /** The tokens of XEP-0484: one client installation of an account has a current one and, while it is renewed, a new one. */

@@ -34,6 +34,8 @@ function partsWith(changes: Partial<HttpAppParts> = {}): HttpAppParts & Noted {
     domains: () => ["localhost"],
     registrationAllowed: () => false,
     groupsOffered: () => false,
+    uploadOrigins: () => [],
+    findUpload: async () => undefined,
     metrics: { contentType: "text/plain; version=0.0.4; charset=utf-8", text: async () => "sessions 3\n" },
     ready: () => ({ ready: true, reasons: [] }),
     live: () => true,

@@ -1,4 +1,4 @@
-/** The routes of one HTTP listener: web chat, host metadata, health, metrics. The WebSocket upgrade happens before. */
+/** The routes of one HTTP listener: web chat, host metadata, uploads, health, metrics. The WebSocket upgrade happens before. */
 
 import type { MiddlewareHandler } from "hono";
 import { Hono } from "hono";
@@ -7,6 +7,7 @@ import { type Authority, namesDomain, parseAuthority } from "./authority.ts";
 import { Chat, type ChatSource } from "./chat.ts";
 import { hostMetaJrd, hostMetaXrd, webSocketLink } from "./host-meta.ts";
 import { send } from "./send.ts";
+import { answerUpload, type FindUpload } from "./uploads.ts";
 
 /** Where a handler of `[[listen.http]]` answers. */
 export interface HttpHandler {
@@ -26,6 +27,8 @@ export interface HttpHandlers {
   readonly health?: readonly HttpHandler[];
   /** `host-meta` and `host-meta.json` below `path`; each needs a WebSocket for its host. */
   readonly hostMeta?: readonly HostMetaHandler[];
+  /** `TOKEN/NAME` below `path`. */
+  readonly upload?: readonly HttpHandler[];
 }
 
 export interface HostMetaHandler extends HttpHandler {
@@ -50,6 +53,7 @@ export interface HttpAppParts extends ChatSource {
   /** Whether this listener speaks TLS. */
   readonly secure: boolean;
   readonly metrics: MetricsSource;
+  readonly findUpload: FindUpload;
   /** Whether the node takes clients now. */
   ready(): Readiness;
   /** Whether the process is worth keeping. */
@@ -91,7 +95,9 @@ export function createHttpApp(parts: HttpAppParts): HttpApp {
     if (/[:*{}?%]/.test(path)) throw new Error(`the path ${path} of an HTTP handler has a character that is not taken`);
   }
   const app: HttpApp = new Hono<Environment>();
-  app.use(withSecurityHeaders, onlyReading, withAuthority);
+  app.use(withSecurityHeaders, withAuthority);
+  addUploads(app, parts);
+  app.use(onlyReading);
   addChat(app, parts);
   addHostMeta(app, parts);
   addHealth(app, parts);
@@ -196,6 +202,20 @@ function addHostMeta(app: HttpApp, parts: HttpAppParts): void {
         }),
       );
     }
+  }
+}
+
+/** The only handler that takes a body. */
+function addUploads(app: HttpApp, parts: HttpAppParts): void {
+  for (const handler of parts.handlers.upload ?? []) {
+    const before = `${withoutFinalSlash(handler.path)}/`;
+    app.all(
+      `${before}*`,
+      forHost(handler, async (context) => {
+        const { raw } = context.req;
+        return answerUpload(raw, new URL(raw.url).pathname.slice(before.length), parts.findUpload);
+      }),
+    );
   }
 }
 

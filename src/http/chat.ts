@@ -18,6 +18,8 @@ export interface ChatSettings {
   readonly locked: boolean;
   readonly registration: boolean;
   readonly groups: boolean;
+  /** Hosts whose pictures, sounds and films are shown: those that keep uploaded files. */
+  readonly mediaHosts: readonly string[];
 }
 
 /** What decides the settings of one request. */
@@ -27,6 +29,8 @@ export interface ChatSource {
   registrationAllowed(domain: string): boolean;
   /** Whether the domain has group chats (XEP-0045); without them the page does not show their list. */
   groupsOffered(domain: string): boolean;
+  /** Origins where files are sent to and read from. */
+  uploadOrigins(): readonly string[];
 }
 
 const forever = "public, max-age=31536000, immutable";
@@ -91,7 +95,7 @@ export class Chat {
     const page = this.template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => values[name] ?? "");
     return send(200, "text/html; charset=utf-8", page, {
       "cache-control": revalidate,
-      "content-security-policy": chatPolicy(asked),
+      "content-security-policy": chatPolicy(asked, source.uploadOrigins()),
     });
   }
 
@@ -105,6 +109,7 @@ export class Chat {
       locked: domains.length === 1,
       registration: source.registrationAllowed(domain),
       groups: source.groupsOffered(domain),
+      mediaHosts: source.uploadOrigins().map((origin) => new URL(origin).hostname),
     };
   }
 }
@@ -119,15 +124,16 @@ function filesOf(folder: string): string[] {
  * What the page may do. Converse sets `style` attributes, hence 'unsafe-inline' for styles; its avatars are data: and
  * blob: images. The WebSocket is named beside 'self' because older browsers do not count ws: as their own origin.
  */
-function chatPolicy(asked: Authority): string {
+function chatPolicy(asked: Authority, uploadOrigins: readonly string[]): string {
+  const uploads = uploadOrigins.map((origin) => ` ${origin}`).join("");
   return [
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    "media-src 'self' blob:",
+    `img-src 'self' data: blob:${uploads}`,
+    `media-src 'self' blob:${uploads}`,
     "font-src 'self' data:",
-    `connect-src 'self' ws://${asked.text} wss://${asked.text}`,
+    `connect-src 'self' ws://${asked.text} wss://${asked.text}${uploads}`,
     "base-uri 'none'",
     "form-action 'self'",
     "frame-ancestors 'none'",

@@ -7,6 +7,7 @@ import { csi } from "./csi.ts";
 import { disco } from "./disco.ts";
 import { extdisco } from "./extdisco.ts";
 import { fastAuthToken } from "./fast-auth-token.ts";
+import { httpUpload } from "./http-upload/http-upload.ts";
 import { inbox } from "./inbox/inbox.ts";
 import { last } from "./last.ts";
 import { mam } from "./mam/mam.ts";
@@ -62,6 +63,7 @@ export const catalogue: readonly AnyModule[] = [
   vcard,
   register,
   extdisco,
+  httpUpload,
   muc,
   mucLight,
   caps,

@@ -57,6 +57,10 @@ export interface CoreParts {
   readonly shapers?: ReadonlyMap<string, number>;
   /** The other nodes; by default there are none. */
   readonly cluster?: ModuleCluster;
+  /** Where modules keep files; by default the working folder. */
+  readonly dataDir?: string;
+  /** The base of URLs of a host's files; by default no listener serves any. */
+  readonly uploadsUrl?: (domain: string) => string | undefined;
 }
 
 export interface Core {
@@ -117,6 +121,8 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         httpPools: parts.httpPools ?? new Map(),
         registrationTimeoutMs: parts.registrationTimeoutMs ?? 600_000,
         nodeStartedAt: startedAt,
+        dataDir: parts.dataDir ?? ".",
+        uploadsUrl: parts.uploadsUrl ?? (() => undefined),
         shapers: parts.shapers ?? new Map(),
         cluster: parts.cluster ?? alone,
       }),

@@ -33,6 +33,9 @@ export interface ModuleSurroundings {
   readonly httpPools: ReadonlyMap<string, HttpPool>;
   readonly registrationTimeoutMs: number;
   readonly nodeStartedAt: number;
+  readonly dataDir: string;
+  /** The base of URLs of a host's files. */
+  uploadsUrl(domain: string): string | undefined;
   readonly cluster: ModuleCluster;
 }
 
@@ -132,5 +135,7 @@ function contextFor(
     httpPools: surroundings.httpPools,
     registrationTimeoutMs: surroundings.registrationTimeoutMs,
     nodeStartedAt: surroundings.nodeStartedAt,
+    dataDir: surroundings.dataDir,
+    uploadsUrl: () => surroundings.uploadsUrl(host.domain),
   };
 }

@@ -8,8 +8,9 @@ import { C2sStream } from "../stream/c2s-stream.ts";
 import type { StreamEnvironment } from "../stream/environment.ts";
 import { listenerPolicy } from "./listen-c2s.ts";
 import type { NodeParts } from "./node-parts.ts";
+import { findUpload, largestUpload, uploadOrigins } from "./uploads.ts";
 
-/** No page of ours takes a body. */
+/** No page of ours takes a body; uploads are as large as their module says. */
 const requestBytesMax = 64 * 1024;
 /** The stream itself tells a client that its stanza is too large; frames this many times larger are cut off unread. */
 const frameRoom = 2;
@@ -18,6 +19,7 @@ const idleSecondsMax = 960;
 
 /** Opens one HTTP listener. Throws `PortTaken`, `CannotListen`, or `TlsConfigurationError`. */
 export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer {
+  const { hosts } = node.core.router;
   const app = createHttpApp({
     handlers: {
       websocket: listener.handlers.webSocket,
@@ -25,6 +27,7 @@ export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer 
       metrics: listener.handlers.prometheus,
       health: listener.handlers.health,
       hostMeta: listener.handlers.hostMeta,
+      upload: listener.handlers.upload,
     },
     secure: listener.tls !== undefined,
     metrics: node.metricsPage,
@@ -34,16 +37,19 @@ export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer 
     domains: () => [...node.settings.hosts.keys()],
     registrationAllowed: (domain) => node.settings.hosts.get(domain)?.modules.has("mod_register") === true,
     groupsOffered: (domain) => node.settings.hosts.get(domain)?.modules.has("mod_muc") === true,
+    uploadOrigins: () => uploadOrigins(hosts, node.uploads),
+    findUpload: (token) => findUpload(hosts, token),
   });
   const sockets = listener.handlers.webSocket;
   const environments = new Map(sockets.map((handler) => [handler, environmentFor(node, listener, handler)]));
   const idleMs = Math.max(0, ...sockets.map((handler) => handler.timeoutMs));
-  return serveHttp({
+  const server = serveHttp({
     address: listener.ipAddress,
     port: listener.port,
     reusePort: node.sharesPorts,
     certificates: listener.tls === undefined ? undefined : node.certificates.of(listener.tls),
-    requestBytesMax,
+    requestBytesMax:
+      listener.handlers.upload.length > 0 ? Math.max(requestBytesMax, largestUpload(hosts)) : requestBytesMax,
     fetch: (request, info) => app.fetch(request, info),
     failed: (error) => node.log.error({ err: error }, "an HTTP request failed"),
     webSocket:
@@ -57,6 +63,8 @@ export function listenHttp(node: NodeParts, listener: HttpListener): HttpServer 
             upgrade: (request, info) => upgrade(node, environments, request, info),
           },
   });
+  node.uploads.opened(listener, server.port);
+  return server;
 }
 
 function environmentFor(node: NodeParts, listener: HttpListener, handler: WebSocketHandler): StreamEnvironment {

@@ -13,6 +13,7 @@ import type { NodeCertificates } from "./certificates.ts";
 import type { OpenCluster } from "./cluster/open-cluster.ts";
 import type { Core } from "./core.ts";
 import type { StrangerGate } from "./listen-c2s.ts";
+import type { UploadPlaces } from "./uploads.ts";
 
 export interface NodeParts {
   readonly settings: Settings;
@@ -31,6 +32,7 @@ export interface NodeParts {
   readonly metricsPage: MetricsSource;
   readonly store: Store;
   readonly gate: StrangerGate;
+  readonly uploads: UploadPlaces;
   readonly log: RootLog;
   readonly clock: Clock;
   readonly random: Randomness;

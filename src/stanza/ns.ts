@@ -89,6 +89,8 @@ export const ns = {
   push: "urn:xmpp:push:0",
   shim: "http://jabber.org/protocol/shim",
   bookmarks: "urn:xmpp:bookmarks:1",
+  httpUpload: "urn:xmpp:http:upload:0",
+  httpUploadPurpose: "urn:xmpp:http:upload:purpose:0",
   bookmarkStorage: "storage:bookmarks",
   inbox: "erlang-solutions.com:xmpp:inbox:0",
   inboxConversation: "erlang-solutions.com:xmpp:inbox:0#conversation",

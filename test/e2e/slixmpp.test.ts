@@ -29,6 +29,7 @@ beforeAll(async () => {
   names.push("olga", "paul", "quin", "rita");
   names.push("sara", "theo");
   names.push("oona", "pete");
+  names.push("uma", "vera");
   await Promise.all(names.map((name) => server.register(name)));
 });
 afterAll(async () => {
@@ -61,6 +62,15 @@ async function findings(script: string): Promise<Finding[]> {
 }
 
 suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
+  test("uploads a file, which another client reads from its URL", async () => {
+    expect(await findings("upload")).toEqual([
+      { service: "upload.localhost", largest: "10485760" },
+      { status: 200, type: "image/png", same: true },
+      { status: 206, range: "bytes 1024001-1024009/1024010", end: "cool" },
+      { big: "not-acceptable" },
+    ]);
+  });
+
   test("logs in by each mechanism over STARTTLS and direct TLS", async () => {
     const found = await findings("login");
     const mechanisms = ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"];

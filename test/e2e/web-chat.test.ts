@@ -1,9 +1,11 @@
 /** The web chat as people see it: the real server, the real page, two browsers (Chromium through playwright-core). */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { pngOf } from "../support/png.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
 const executablePath = process.env.MEERKAT_CHROMIUM ?? "/usr/bin/chromium";
@@ -27,6 +29,11 @@ const modules = ["roster", "presence", "disco", "carboncopy", "csi", "stream_man
   .map((name) => `[modules.mod_${name}]`)
   .join("\n");
 
+/** Hills under a sky. */
+const picture = pngOf(320, 200, (x, y) =>
+  y > 120 + 30 * Math.sin(x / 40) ? [60, 110, 90] : y > 90 + 20 * Math.cos(x / 60) ? [70, 100, 160] : [180, 210, 250],
+);
+
 let browser: Browser;
 /** Strangers may open accounts. */
 let open: TestServer;
@@ -40,7 +47,7 @@ beforeAll(async () => {
     startServer({
       // Both people sit at one address.
       general: "registration_timeout = 0",
-      modules: `${modules}\n[modules.mod_blocking]\n[modules.mod_register]\n[modules.mod_muc]`,
+      modules: `${modules}\n[modules.mod_blocking]\n[modules.mod_register]\n[modules.mod_muc]\n[modules.mod_http_upload]`,
     }),
     startServer({ modules }),
   ]);
@@ -146,6 +153,31 @@ class Person {
     await box.press("Enter");
   }
 
+  /** Picks a file for the open chat, as from the dialogue of the browser. */
+  async uploads(name: string, type: string, content: Buffer): Promise<void> {
+    const [dialogue] = await Promise.all([
+      this.page.waitForEvent("filechooser"),
+      this.page.getByTitle("Choose a file to send").click(),
+    ]);
+    await dialogue.setFiles({ name, mimeType: type, buffer: content });
+  }
+
+  /** Waits until a picture of the chat is shown; resolves to its size in pixels of its own. */
+  async seesPicture(): Promise<{ width: number; height: number; source: string }> {
+    const picture = this.page.locator("converse-chat .chat-msg img.chat-image").first();
+    await picture.waitFor();
+    return picture.evaluate(async (image) => {
+      const { decode, naturalWidth, naturalHeight, src } = image as unknown as {
+        decode: () => Promise<void>;
+        naturalWidth: number;
+        naturalHeight: number;
+        src: string;
+      };
+      await decode.call(image);
+      return { width: naturalWidth, height: naturalHeight, source: src };
+    });
+  }
+
   /** The page shows a message before it has stored it; a reload in between would lose it, there being no archive yet. */
   async hasKept(text: string): Promise<void> {
     await this.page.waitForFunction(
@@ -237,6 +269,34 @@ withChromium(
     for (const person of [alice, bob]) {
       expect(person.problems).toEqual([]);
       expect(person.foreign).toEqual([]);
+      await person.context.close();
+    }
+  },
+  testTimeoutMs,
+);
+
+withChromium(
+  "a picture that one person sends is uploaded, and both see it",
+  async () => {
+    await Promise.all([open.register("kim"), open.register("lou")]);
+    const [kim, lou] = await Promise.all([Person.at(open), Person.at(open)]);
+    await Promise.all([kim.logIn("kim", "secret"), lou.logIn("lou", "secret")]);
+    await kim.addContact("lou@localhost");
+    await lou.acceptRequestOf("kim@localhost");
+    await kim.seesOnline("lou@localhost");
+    await lou.openChatWith("kim@localhost");
+    await kim.uploads("Blue hills.png", "image/png", picture);
+    const [sent, received] = await Promise.all([kim.seesPicture(), lou.seesPicture()]);
+    expect(received).toEqual(sent);
+    expect(received).toMatchObject({ width: 320, height: 200 });
+    expect(received.source).toMatch(/^http:\/\/localhost:\d+\/upload\/[^/]+\/Blue%20hills\.png$/);
+    if (process.env.MEERKAT_SCREENSHOT !== undefined) {
+      await lou.page.screenshot({
+        path: process.env.MEERKAT_SCREENSHOT_UPLOAD ?? join(tmpdir(), "meerkat-upload.png"),
+      });
+    }
+    for (const person of [kim, lou]) {
+      expect(person.problems).toEqual([]);
       await person.context.close();
     }
   },

@@ -54,6 +54,9 @@ export interface ConversationOptions {
   /** Bytes a second by the names of shapers. */
   shapers?: Readonly<Record<string, number>>;
   httpPools?: ReadonlyMap<string, HttpPool>;
+  dataDir?: string;
+  /** Where clients reach uploaded files; by default nowhere. */
+  uploadsUrl?: string;
   /** Answers of modules that are not there. */
   answers?: Partial<Questions>;
 }
@@ -161,6 +164,8 @@ export class Conversation {
       },
       httpPools: given.httpPools ?? new Map(),
       nodeStartedAt: this.clock.now(),
+      dataDir: given.dataDir ?? ".",
+      uploadsUrl: () => given.uploadsUrl,
     };
   }
 

@@ -36,9 +36,9 @@ export class ManualClock implements Clock {
     }
   }
 
-  /** Lets much time pass at once: promises settle only behind it. */
+  /** Lets much time pass, from timer to timer. */
   async leap(ms: number): Promise<void> {
-    this.#clock.advance(ms);
+    await this.#clock.advanceSettling(ms);
     await settle();
   }
 }

@@ -48,6 +48,8 @@ export interface TestServerPlan {
   readonly alone?: boolean;
   /** Instead of free ones, in the order of the listeners; several processes share them. */
   readonly ports?: readonly number[];
+  /** Handlers of the HTTP listener that are left out. */
+  readonly without?: readonly string[];
   /** Opens a WebSocket over TLS too. */
   readonly https?: boolean;
 }
@@ -79,6 +81,14 @@ path = "/ws-xmpp"
 `;
 
 export function configText(plan: TestServerPlan): string {
+  let text = wholeConfigText(plan);
+  for (const handler of plan.without ?? []) {
+    text = text.replace(new RegExp(`\\[\\[listen\\.http\\.handlers\\.${handler}\\]\\]\\npath = .*\\n`), "");
+  }
+  return text;
+}
+
+function wholeConfigText(plan: TestServerPlan): string {
   const { hosts = ["localhost"], ports = [] } = plan;
   let listener = 0;
   const port = () => ports[listener++] ?? 0;
@@ -108,6 +118,8 @@ path = "/ws-xmpp"
 path = "/chat"
 [[listen.http.handlers.meerkat_host_meta_handler]]
 path = "/.well-known"
+[[listen.http.handlers.meerkat_upload_handler]]
+path = "/upload"
 [[listen.http.handlers.meerkat_health_handler]]
 path = "/health"
 [[listen.http.handlers.mongoose_prometheus_handler]]

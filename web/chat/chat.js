@@ -137,7 +137,13 @@ async function start() {
     allow_registration: settings.registration,
     registration_domain: settings.domain,
 
-    // Nothing from elsewhere: no lists of providers, no media of links in messages, no images of emoji, no maps.
+    // Uploaded files are shown; links to elsewhere stay links, so that nobody learns who reads a message.
+    render_media: settings.mediaHosts.length > 0,
+    allowed_image_domains: settings.mediaHosts,
+    allowed_audio_domains: settings.mediaHosts,
+    allowed_video_domains: settings.mediaHosts,
+
+    // Nothing from elsewhere: no lists of providers, no previews of pages, no images of emoji, no maps.
     autocomplete_providers_url: null,
     xmpp_providers_url: "",
     providers_link: "",
@@ -146,7 +152,6 @@ async function start() {
     muc_nickname_from_jid: true,
     // Left out, Converse asks for no history at all; where the room has an archive it reads that instead.
     muc_history_max_stanzas: 100,
-    render_media: false,
     embed_3rd_party_media_players: false,
     fetch_url_headers: false,
     use_system_emojis: true,

@@ -1,0 +1,239 @@
+/** The files of one host: slots are given out, filled, read and removed here, whichever way they came. */
+import { resolve } from "node:path";
+import type { ModuleContext } from "../../hooks/define-module.ts";
+import type { Upload, UploadOutcome, UploadService } from "../../hooks/services.ts";
+import { StanzaError } from "../../stanza/errors.ts";
+import type { Jid } from "../../stanza/jid.ts";
+import { percentEncoded } from "../../util/percent-encoding.ts";
+import { isToken, LocalStorage } from "./local-storage.ts";
+import { fileBytesMaxOf, type UploadOptions } from "./options.ts";
+import { S3Storage } from "./s3-storage.ts";
+import { quotaReached, type SlotRequest } from "./slot-request.ts";
+import { isStored, type Place, type RemovableUpload, type UploadRow, UploadStore } from "./upload-store.ts";
+
+export interface Slot {
+  readonly putUrl: string;
+  readonly getUrl: string;
+}
+
+export type UploadsHouse = ModuleContext<UploadOptions>;
+
+/** Longest time of one upload; connections on which nothing comes end much sooner. */
+const receivingMsMax = 60 * 60_000;
+/** Uploads that one node takes at the same time: each has a file open. */
+const receivingMax = 500;
+/** Files that are removed at the same time when an account is. */
+const removalsAtOnce = 8;
+/** A slot of S3 may be in use to its last moment, and then for as long as an upload takes. */
+const slotGraceMs = receivingMsMax;
+
+export class Uploads implements UploadService {
+  readonly origins: readonly string[];
+  readonly throughListener: boolean;
+  readonly fileBytesMax: number;
+  readonly store: UploadStore;
+  readonly #house: UploadsHouse;
+  readonly #place: Place;
+  readonly #local: LocalStorage;
+  readonly #s3: S3Storage | undefined;
+  #receiving = 0;
+
+  constructor(house: UploadsHouse) {
+    this.#house = house;
+    const { options, clock } = house;
+    this.#place = options.backend ?? (options.s3 === undefined ? "local" : "s3");
+    if (this.#place === "s3" && options.s3 === undefined) {
+      throw new Error(`mod_http_upload of ${house.domain} has the backend "s3", and no table s3 that says where it is`);
+    }
+    this.store = new UploadStore(house.store);
+    this.#s3 = options.s3 && new S3Storage(options.s3, () => clock.now());
+    // Also where files go to S3 now: those that came before are still in the folder.
+    this.#local = new LocalStorage(resolve(house.dataDir, options.local.folder));
+    if (this.#place === "local") this.#local.prepare();
+    this.fileBytesMax = fileBytesMaxOf(options);
+    this.throughListener = this.#place === "local" || options.s3?.download === "redirect";
+    this.origins = this.#s3 === undefined ? [] : [this.#s3.origin];
+  }
+
+  /** A slot for a file of this account. Throws `StanzaError` resource-constraint, service-unavailable. */
+  async slot(account: Jid, request: SlotRequest): Promise<Slot> {
+    const { options, clock, random } = this.#house;
+    const base = this.#house.uploadsUrl();
+    if (this.throughListener && base === undefined) {
+      throw new StanzaError("service-unavailable", {
+        text: "This server has no place for files just now",
+        type: "wait",
+      });
+    }
+    const now = clock.now();
+    const { name, size, contentType } = request;
+    const token = random.id(options.tokenBytes);
+    const secret = this.#place === "local" ? random.id() : "";
+    const kept = Number.isFinite(options.fileExpiryMs) ? now + options.fileExpiryMs : undefined;
+    const expiresAt = earlier(kept, request.expireBefore);
+    const putUntil = now + options.expirationTimeMs;
+    const dueAt = putUntil + slotGraceMs;
+    await this.store.addSlot({
+      ...{ token, account, name, contentType, size, secret, now, putUntil, expiresAt, dueAt },
+      place: this.#place,
+    });
+    // Counted with the new one in it, so that two requests at once, on two nodes, are never both the last that fits.
+    await this.#keepQuota(account, token, now);
+    const path = `${token}/${percentEncoded(name)}`;
+    if (this.#place === "local") return { putUrl: `${base}/${path}?slot=${secret}`, getUrl: `${base}/${path}` };
+    const putUrl = await this.#s3!.putUrl({ token, name }, size, contentType, options.expirationTimeMs / 1000);
+    return { putUrl, getUrl: (await this.urlOf({ token, name, place: "s3" }))! };
+  }
+
+  /** Where a file is read; undefined when that is nowhere, with the configuration as it is. */
+  async urlOf({ token, name, place }: Pick<UploadRow, "token" | "name" | "place">): Promise<string | undefined> {
+    const s3 = place === "s3" ? this.#house.options.s3 : undefined;
+    if (s3?.download === "public") return this.#s3!.publicUrl({ token, name });
+    if (s3?.download === "signed") return this.#s3!.readUrl({ token, name }, s3.downloadTimeMs / 1000);
+    const base = this.#house.uploadsUrl();
+    return base === undefined || (place === "s3" && s3 === undefined)
+      ? undefined
+      : `${base}/${token}/${percentEncoded(name)}`;
+  }
+
+  async #keepQuota(account: Jid, token: string, now: number): Promise<void> {
+    const { quota, maxFiles } = this.#house.options;
+    const { files, bytes } = await this.store.usage(account, now);
+    if (files <= maxFiles && bytes <= quota) return;
+    await this.store.remove(token);
+    const retryAt = await this.store.roomAt(account, now, bytes - quota, files - maxFiles);
+    const text =
+      files > maxFiles
+        ? `Quota reached. You can have ${maxFiles} files`
+        : `Quota reached. All your files together can have ${quota} bytes`;
+    throw quotaReached(text, retryAt);
+  }
+
+  async find(token: string): Promise<Upload | undefined> {
+    if (!isToken(token)) return undefined;
+    const row = await this.store.find(token);
+    if (row === undefined || row.username === "") return undefined;
+    const now = this.#house.clock.now();
+    if (row.expires_at !== null && row.expires_at <= now) return undefined;
+    return uploadOf(row);
+  }
+
+  async receive(
+    upload: Upload,
+    secret: string,
+    contentType: string | undefined,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<UploadOutcome> {
+    const { clock } = this.#house;
+    const row = await this.store.find(upload.token);
+    if (row === undefined || isStored(row)) return "closed";
+    if (row.place !== "local" || row.secret === "" || row.secret !== secret) return "forbidden";
+    if (this.#receiving >= receivingMax) return "busy";
+    if (!(await this.store.claim(upload.token, clock.now()))) return "closed";
+    this.#receiving++;
+    let stored = false;
+    try {
+      if (!(await this.#local.write(upload.token, row.size, this.#inTime(body)))) return "short";
+      stored = await this.store.stored(
+        upload.token,
+        clock.now(),
+        row.content_type ?? contentType ?? null,
+        row.expires_at,
+      );
+      if (!stored) await this.#local.remove(upload.token);
+      return stored ? "stored" : "closed";
+    } catch (error) {
+      // Its account, or the cleaner, has removed what there was of it.
+      if (codeOf(error) === "ENOENT") return "closed";
+      if (!isFull(error)) throw error;
+      this.#house.log.error({ err: error }, "there is no space for uploads any more");
+      return "no space";
+    } finally {
+      this.#receiving--;
+      if (!stored) await this.store.release(upload.token);
+    }
+  }
+
+  /** Ends where the connection breaks. A client that sends a byte now and then would hold its file open for ever. */
+  async *#inTime(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const end = this.#house.clock.monotonic() + receivingMsMax;
+    try {
+      for await (const chunk of body) {
+        if (this.#house.clock.monotonic() > end) return;
+        yield chunk;
+      }
+    } catch (error) {
+      this.#house.log.debug({ err: error }, "an upload broke off");
+    }
+  }
+
+  async content({ token, name, size, place, storedAt }: Upload): Promise<Blob | string | undefined> {
+    if (place === "s3") {
+      return this.#house.options.s3?.download === "redirect"
+        ? this.#s3?.readUrl({ token, name }, redirectSeconds)
+        : undefined;
+    }
+    if (storedAt === undefined) return undefined;
+    const blob = await this.#local.content(token);
+    if (blob?.size !== size) {
+      this.#house.log.warn({ token }, "an uploaded file is not in its folder, or is not whole");
+      return undefined;
+    }
+    return blob;
+  }
+
+  /** Removes a file and its row. Throws when the file cannot be removed; the row is then still there. */
+  async remove({ token, name, place }: RemovableUpload): Promise<void> {
+    if (place === "local") await this.#local.remove(token);
+    else await this.#s3?.remove({ token, name });
+    await this.store.remove(token);
+  }
+
+  /** Whether a slot that was not reported as used has a file all the same: S3 does not tell us. */
+  async isFilled({ token, name, place }: RemovableUpload): Promise<boolean> {
+    return place === "s3" && this.#s3 !== undefined && (await this.#s3.exists({ token, name }));
+  }
+
+  /** The account is gone. What cannot be removed now, the cleaner will remove; nobody can read it any more through us. */
+  async forget(account: Jid): Promise<void> {
+    const removals = await this.store.orphan(account, this.#house.clock.now());
+    const worker = async (): Promise<void> => {
+      for (let next = removals.pop(); next !== undefined; next = removals.pop()) {
+        try {
+          await this.remove(next);
+        } catch (error) {
+          this.#house.log.warn({ err: error, token: next.token }, "a file could not be removed; trying again later");
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: removalsAtOnce }, worker));
+  }
+}
+
+/** A redirect is followed at once. */
+const redirectSeconds = 600;
+
+function uploadOf(row: UploadRow): Upload {
+  return {
+    token: row.token,
+    domain: row.server,
+    name: row.name,
+    size: row.size,
+    contentType: row.content_type ?? undefined,
+    storedAt: row.stored_at ?? undefined,
+    expiresAt: row.expires_at ?? undefined,
+    place: row.place,
+  };
+}
+
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.min(one, other);
+}
+
+const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
+
+function isFull(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOSPC" || code === "EDQUOT";
+}
