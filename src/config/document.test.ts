@@ -75,7 +75,7 @@ describe("meerkat.toml", () => {
     const [http] = settings.listen.http;
     expect([http?.port, Object.values(http!.handlers).map((places) => places.map(({ path }) => path))]).toEqual([
       5280,
-      [["/ws-xmpp"], ["/chat"], ["/metrics"], ["/health"], ["/.well-known"]],
+      [["/ws-xmpp"], ["/chat"], ["/metrics"], ["/health"], ["/.well-known"], ["/upload"]],
     ]);
     expect(settings.database).toMatchObject({ driver: "sqlite", path: "meerkat.sqlite" });
     const host = settings.hosts.get("localhost")!;
