@@ -37,6 +37,8 @@ export interface OtherNodes {
   /** Resources of an account that are bound on other nodes. */
   of(account: Jid): readonly Resource[];
   find(jid: Jid): Resource | undefined;
+  /** The resource whose session is moving to another node, this one perhaps: what is for it waits until it is there. */
+  onTheWay(jid: Jid): Resource | undefined;
   /** A session of ours is in the session table from now on. */
   opened(session: Session): void;
   /** Marks or priority of a session of ours have changed. */
@@ -143,7 +145,8 @@ export class Router implements EffectTarget {
   resourcesOf(account: Jid): readonly Resource[] {
     const here = this.sessions.of(account.bare);
     if (this.elsewhere === undefined || !this.elsewhere.has(account)) return here;
-    return here.length === 0 ? this.elsewhere.of(account) : [...here, ...this.elsewhere.of(account)];
+    const there = this.elsewhere.of(account);
+    return here.length === 0 ? there : together(this.elsewhere, here, there);
   }
 
   /** Whether any resource of an account (a bare JID's text) has sent available presence, on any node. */
@@ -155,7 +158,8 @@ export class Router implements EffectTarget {
 
   /** The resource at a full JID, wherever it is bound. */
   resourceAt(jid: Jid): Resource | undefined {
-    return this.sessions.find(jid) ?? this.elsewhere?.find(jid);
+    const here = this.sessions.find(jid);
+    return here === undefined ? this.elsewhere?.find(jid) : (this.elsewhere?.onTheWay(jid) ?? here);
   }
 
   /** RFC 6120 section 10.5.3: the server itself is addressed. */
@@ -295,6 +299,13 @@ export class Router implements EffectTarget {
     const { domain } = stanza.from;
     if (this.hosts.has(domain) || this.domains.has(domain)) return this.route(bounce, undefined);
   }
+}
+
+/** Each address once: while a session moves, both its old and its new node have it. */
+function together(elsewhere: OtherNodes, here: readonly Resource[], there: readonly Resource[]): Resource[] {
+  const all = here.map((resource) => elsewhere.onTheWay(resource.jid) ?? resource);
+  for (const one of there) if (!here.some(({ jid }) => jid.resource === one.jid.resource)) all.push(one);
+  return all;
 }
 
 function refuse(left: Stanza | undefined): void {

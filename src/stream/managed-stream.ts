@@ -123,7 +123,12 @@ export class ManagedStream implements ManagementEvents {
     const { session, management } = found;
     const options = host.moduleOptions("mod_stream_management") as unknown as Options;
     const go = (): MaybePromise<boolean> => {
-      if (resumptions.find(id, account.bare) !== found || !stream.isOpen) {
+      const now = resumptions.find(id, account.bare);
+      // It has begun to move while this waited.
+      if (now === undefined && fetch && stream.isOpen) {
+        return ManagedStream.resume(stream, host, account, attributes, announce);
+      }
+      if (now !== found || !stream.isOpen) {
         announce(failed("item-not-found", resumptions.handledOf(id, account.bare)));
         return false;
       }

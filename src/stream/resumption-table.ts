@@ -11,6 +11,8 @@ export interface Resumable {
 interface Waiting extends Resumable {
   /** Monotonic milliseconds at which it is given up; undefined while a stream carries it. */
   deadline: number | undefined;
+  /** On its way to another node, or about to be. */
+  moves: boolean;
 }
 
 interface Remembered {
@@ -48,13 +50,23 @@ export class ResumptionTable {
   }
 
   add(id: string, session: Session, management: StreamManagement): void {
-    this.#entries.set(id, { session, management, deadline: undefined });
+    this.#entries.set(id, { session, management, deadline: undefined, moves: false });
   }
 
-  /** The session under this id when it belongs to this account, whether it is waiting or still has its stream. */
-  find(id: string, account: string): Resumable | undefined {
+  /**
+   * The session under this id when it belongs to this account, whether it is waiting or still has its stream. One that is moving to
+   * another node is found only by who asks for that: nobody can resume it before it is clear where it is.
+   */
+  find(id: string, account: string, evenMoving = false): Resumable | undefined {
     const entry = this.#entries.get(id);
-    return entry?.session.account.bare === account ? entry : undefined;
+    if (entry?.session.account.bare !== account || (entry.moves && !evenMoving)) return undefined;
+    return entry;
+  }
+
+  /** A move of the session begins, or is over. */
+  moving(id: string, moves: boolean): void {
+    const entry = this.#entries.get(id);
+    if (entry !== undefined) entry.moves = moves;
   }
 
   /** What was handled of a session that is over, for the account it belonged to. */

@@ -165,6 +165,8 @@ export class TalkClient implements SessionLink {
   node!: TalkNode;
   session!: Session;
   closedWith: string | undefined = undefined;
+  /** Whether it has a connection. */
+  attached = true;
   readonly got: Stanza[] = [];
   readonly #talk: ClusterTalk;
   readonly #address: string;
@@ -200,11 +202,13 @@ export class TalkClient implements SessionLink {
   }
 
   part(): void {
+    this.attached = false;
     void this.node.core.keeper.lost(this.session, waitMs);
   }
 
   /** The connection breaks; what the server writes from now on is not received. */
   async breaks(): Promise<void> {
+    this.attached = false;
     await this.node.core.keeper.lost(this.session, waitMs);
   }
 
@@ -218,6 +222,7 @@ export class TalkClient implements SessionLink {
     const found = find();
     if (found === undefined) return false;
     this.node = node;
+    this.attached = true;
     this.session = found.session;
     this.session.link = this;
     keeper.resumptions.attached(this.#resumeId);

@@ -169,6 +169,8 @@ export class ManagedClient {
       }
       case "enabled":
         this.#resumeId = frameAttribute(frame, "id");
+        // What came before is not counted.
+        this.#handled = 0;
         this.#goOnline();
         return;
       case "r":
@@ -184,7 +186,6 @@ export class ManagedClient {
         if (frameAttribute(frame, "id") === "bind") {
           this.bound++;
           this.#fresh = true;
-          this.#handled = 0;
           this.#acknowledged = 0;
           socket.write(`<enable xmlns='${sm}' resume='true'/>`);
         } else this.#handled++;

@@ -6,6 +6,7 @@ import { presence } from "../../src/modules/presence.ts";
 import { blocking } from "../../src/modules/privacy/blocking.ts";
 import { roster } from "../../src/modules/roster/roster.ts";
 import { streamManagement } from "../../src/modules/stream-management.ts";
+import { SimRandom } from "../../src/runtime/sim/random.ts";
 import { ClusterTalk, TalkClient } from "../support/cluster-talk.ts";
 
 let talk: ClusterTalk;
@@ -148,6 +149,71 @@ test("while a session moves from node to node nothing is lost, doubled or overta
     expect(of).toEqual(Array.from({ length: sent[at]! }, (_, index) => index + 1));
   }
 });
+
+test.each(Array.from({ length: 12 }, (_, i) => i + 1))(
+  "sessions that move on and on, those who write to them too: nothing is lost, doubled or overtaken (seed %i)",
+  async (seed) => {
+    const nodes = await start();
+    const random = new SimRandom(seed);
+    const below = (count: number) => random.uint32() % count;
+    const people: TalkClient[] = [];
+    for (const [at, name] of ["alice", "bob", "carol"].entries()) {
+      people.push((await talk.login(nodes[at]!, `${name}@localhost/phone`)).patient());
+    }
+    const received = people.map(() => [] as string[]);
+    const sent = new Map<string, number>();
+    const busy = new Set<TalkClient>();
+    /** To the account or to the resource: one of them for a pair, since only one way has an order. */
+    const address = (from: number, to: number) => people[to]!.session.jid[(from + to) % 2 === 0 ? "full" : "bare"];
+    const load = talk.clock.every(2, () => {
+      for (const [from, sender] of people.entries()) {
+        received[from]!.push(...(sender.bodies() as string[]));
+        if (busy.has(sender) || !sender.attached) continue;
+        const to = (from + 1 + below(2)) % 3;
+        const way = `${from}-${to}`;
+        sent.set(way, (sent.get(way) ?? 0) + 1);
+        busy.add(sender);
+        const text = `<message type='chat' to='${address(from, to)}'><body>${way} ${sent.get(way)}</body></message>`;
+        void sender.sends(text).finally(() => busy.delete(sender));
+      }
+    });
+    const resuming = new Set<TalkClient>();
+    const moves = talk.clock.every(7, () => {
+      for (const client of people) {
+        if (!client.attached && !resuming.has(client)) {
+          resuming.add(client);
+          void client.resumes(nodes[below(3)]!).finally(() => resuming.delete(client));
+        } else if (client.attached && below(6) === 0) {
+          const target = nodes.filter((node) => node !== client.node)[below(2)]!;
+          void client.node.cluster.mover.give([client.session], target.number);
+        }
+      }
+    });
+    await talk.settle(1_500);
+    moves.cancel();
+    load.cancel();
+    await talk.settle(500);
+    const resumed = people.filter(({ attached }) => !attached).map((client) => client.resumes(nodes[0]!));
+    await talk.settle(300);
+    expect(await Promise.all(resumed)).toEqual(resumed.map(() => true));
+    const wrong: string[] = [];
+    for (const [to, client] of people.entries()) {
+      received[to]!.push(...(client.bodies() as string[]));
+      for (const from of people.keys()) {
+        if (from === to) continue;
+        const way = `${from}-${to} `;
+        const numbers = received[to]!.filter((body) => body.startsWith(way)).map((body) => Number(body.split(" ")[1]));
+        expect(numbers.length).toBeGreaterThan(20);
+        for (const [at, number] of numbers.entries()) {
+          const before = numbers[at - 1] ?? 0;
+          if (number !== before + 1) wrong.push(`${way}: ${number} after ${before}`);
+        }
+        if (numbers.length !== sent.get(way.trim())) wrong.push(`${way}: ${numbers.length} of ${sent.get(way.trim())}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  },
+);
 
 test("when a node dies its users are seen to leave, once, and what was for them is kept", async () => {
   const [one, two, three] = await start();

@@ -64,9 +64,9 @@ export type OfflineHouse = Pick<
 
 /** What was given to a session and is still in the database. */
 interface Handout {
-  /** Parallel: numbers, and the stanzas they became. */
+  /** Parallel: numbers, and the insides of the stanzas they became. */
   readonly ids: readonly number[];
-  readonly stanzas: readonly Stanza[];
+  readonly inners: readonly string[];
   /** The rows are deleted, or free again. */
   settled: boolean;
   whenSettled: (() => void) | undefined;
@@ -97,7 +97,17 @@ interface Count {
 }
 
 const reader = new SessionSlot<Reader>("offline reader");
-const handouts = new SessionSlot<readonly Handout[]>("offline handouts");
+/** Moves, so that the other node neither hands the same out again nor forgets to delete it. */
+const handouts = new SessionSlot<readonly Handout[]>("offline handouts", {
+  pack: (given) => given.map(({ ids, inners }) => [ids, inners]),
+  unpack: (packed) =>
+    (packed as [number[], string[]][]).map(([ids, inners]) => ({
+      ids,
+      inners,
+      settled: false,
+      whenSettled: undefined,
+    })),
+});
 
 export class Mailboxes implements OfflineService {
   readonly #house: OfflineHouse;
@@ -313,7 +323,8 @@ export class Mailboxes implements OfflineService {
       this.#drop(session.account, ids);
       return undefined;
     }
-    const handout: Handout = { ids, stanzas, settled: false, whenSettled: undefined };
+    const inners = stanzas.map(({ inner }) => inner);
+    const handout: Handout = { ids, inners, settled: false, whenSettled: undefined };
     handouts.set(session, [...(handouts.get(session) ?? []), handout]);
     state.handing = true;
     try {
@@ -380,17 +391,32 @@ export class Mailboxes implements OfflineService {
   }
 
   /** The session moves to another node: what waits behind its backlog joins what the client has not acknowledged. */
-  leaving(session: Session): void {
+  leaving(session: Session): undefined | Promise<undefined> {
     const state = reader.get(session);
     reader.set(session, undefined);
     const held = state?.held ?? [];
     if (state !== undefined) state.held = undefined;
     for (const stanza of held) session.write(stanza);
+    // What is being deleted must be gone before the other node reads.
+    if (this.#claimed.has(session.account.bare)) return this.#house.writes.flush().then(() => undefined);
   }
 
-  /** It has moved, and with it what it was given: the other node sees to it that the client gets that. */
+  /** It has moved, and with it the care for what it was given. */
   left(session: Session): void {
-    for (const handout of handouts.get(session) ?? []) this.#settle(session, handout);
+    for (const handout of handouts.get(session) ?? []) {
+      this.#drop(session.account, handout.ids);
+      close(handout);
+    }
+  }
+
+  /** A session has moved here, perhaps with messages that its client has not acknowledged. */
+  arrived(session: Session): void {
+    for (const handout of handouts.get(session) ?? []) {
+      const claimed = this.#claimsOf(session.account);
+      for (const id of handout.ids) claimed.add(id);
+      session.outlet?.afterAcknowledged?.(() => this.#settle(session, handout));
+    }
+    if (session.available) this.handOver(session);
   }
 
   /** Finds other resources for messages that no session took after all, or keeps them. */
@@ -420,9 +446,9 @@ export class Mailboxes implements OfflineService {
   #awaitReturn(session: Session, given: readonly Handout[]): void {
     const { account } = session;
     const back = this.#returning.get(account.bare) ?? [];
-    for (const { ids, stanzas } of given) {
+    for (const { ids, inners } of given) {
       ids.forEach((id, at) => {
-        back.push({ id, inner: stanzas[at]!.inner });
+        back.push({ id, inner: inners[at]! });
       });
     }
     for (const handout of given) close(handout);

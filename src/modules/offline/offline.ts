@@ -58,16 +58,13 @@ export const offline = defineModule({
       return undefined;
     });
     on.session("ended", (session, how) => mailboxes.ended(session, how));
-    on.session("leaving", (session) => {
-      mailboxes.leaving(session);
-      return undefined;
-    });
+    on.session("leaving", (session) => mailboxes.leaving(session));
     on.session("left", (session) => {
       mailboxes.left(session);
       return undefined;
     });
     on.session("arrived", (session) => {
-      if (session.available) mailboxes.handOver(session);
+      mailboxes.arrived(session);
       return undefined;
     });
     on.account("removed", async (account) => {

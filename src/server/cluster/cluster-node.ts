@@ -172,6 +172,9 @@ export class ClusterNode implements ModuleCluster {
       clock,
       log,
       somethingMoves: () => sessions.somethingMoves,
+      whenArrived: (session) => sessions.whenArrived(session),
+      follow: (place, stanza) => sessions.follow(place, stanza),
+      told: () => this.told(),
       flushTables: () => this.replicator.flush(),
     });
     sessions.mover = mover;

@@ -76,14 +76,45 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
 
   of(account: Jid): readonly Resource[] {
     const bare = account.toBare();
-    const found: Resource[] = [];
-    this.#parts.directory.forEach(bare, (entry) => found.push(new RemoteResource(this, bare, entry)));
+    const found: RemoteResource[] = [];
+    this.#parts.directory.forEach(bare, (entry) => this.#addOrChoose(found, new RemoteResource(this, bare, entry)));
     return found;
   }
 
   find(jid: Jid): Resource | undefined {
+    const onTheWay = this.onTheWay(jid);
+    if (onTheWay !== undefined) return onTheWay;
     const entry = this.#parts.directory.find(jid);
     return entry === undefined ? undefined : new RemoteResource(this, jid.toBare(), entry);
+  }
+
+  onTheWay(jid: Jid): RemoteResource | undefined {
+    if (!this.#moving.someMove) return undefined;
+    const bare = jid.toBare();
+    const found: RemoteResource[] = [];
+    this.#parts.directory.forEach(bare, (entry) => {
+      if (entry.resource === jid.resource) this.#addOrChoose(found, new RemoteResource(this, bare, entry));
+    });
+    const [resource] = found;
+    return resource !== undefined && this.#moving.moves(resource) ? resource : undefined;
+  }
+
+  /**
+   * While a session moves its address is in the tables twice, and after a partition it may be. Then it is the one that stays, but that
+   * what is for a moving session waits at the place it leaves, so that nothing overtakes what waits there already.
+   */
+  #addOrChoose(found: RemoteResource[], one: RemoteResource): void {
+    const at = found.findIndex((other) => other.jid.resource === one.jid.resource);
+    const other = found[at];
+    if (other === undefined) found.push(one);
+    else if (this.#goesBefore(one, other)) found[at] = one;
+  }
+
+  #goesBefore(one: RemoteResource, other: RemoteResource): boolean {
+    const later = one.startedAt - other.startedAt || one.node - other.node;
+    const moves = this.#moving.moves(one);
+    if (moves !== this.#moving.moves(other)) return moves;
+    return moves ? later < 0 : later > 0;
   }
 
   opened(session: Session): void {
@@ -129,14 +160,25 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
   deliver(to: RemoteResource, stanza: Stanza, origin: Origin | undefined): undefined | Promise<void> {
     let place: Place = to;
     if (!this.#moving.idle) {
-      const over = this.#moving.keep(to, stanza, origin);
-      if (over !== undefined) return over;
       place = this.#moving.placeNow(to);
+      const over = this.#moving.keep(place, stanza, origin);
+      if (over !== undefined) return over;
     }
     const dealtWith = this.#send(place, stanza);
     origin?.secure(dealtWith);
     const { link } = this.#parts;
     return link.full(place.node) ? link.whenDrained(place.node) : undefined;
+  }
+
+  /** See `SessionMoverParts.whenArrived`. */
+  whenArrived(session: Session): Promise<void> | undefined {
+    const before = this.onTheWay(session.jid);
+    return before === undefined ? undefined : this.#moving.whenOver(before);
+  }
+
+  /** To a session that has moved; see `SessionMoverParts.follow`. */
+  follow(place: Place, stanza: Stanza): Promise<void> {
+    return this.#moving.follow(place, stanza);
   }
 
   /** Resolves when the stanza is the session's, or, its node being gone, has found another way. Never rejects. */

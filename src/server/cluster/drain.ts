@@ -52,7 +52,9 @@ export async function drain(parts: DrainParts): Promise<DrainReport> {
       const targets = [...cluster.fabric.peers.values()].filter((peer) => !parts.avoid(peer.name));
       const batch = next();
       if (batch.length === 0 || targets.length === 0) return;
-      moved += await cluster.mover.give(batch, targets[round % targets.length]!.number);
+      // Not `moved += await …`, which would forget what the other workers have moved meanwhile.
+      const given = await cluster.mover.give(batch, targets[round % targets.length]!.number);
+      moved += given;
     }
   };
   await Promise.all(Array.from({ length: batchesAtOnce }, (_, at) => worker(at)));

@@ -57,19 +57,39 @@ export class MovingElsewhere {
     return this.#frozen.size === 0 && this.#forwards.size === 0;
   }
 
+  get someMove(): boolean {
+    return this.#frozen.size > 0;
+  }
+
+  /** Whether a session moves away from this place just now. */
+  moves(place: Place): boolean {
+    return this.#frozen.size > 0 && this.#frozen.has(keyOf(place));
+  }
+
+  whenOver(place: Place): Promise<void> | undefined {
+    return this.#frozen.get(keyOf(place))?.whenOver;
+  }
+
   /** Keeps a stanza for a session that moves; undefined when it does not. The promise resolves when it has arrived there. */
   keep(place: Place, stanza: Stanza, origin: Origin | undefined): Promise<void> | undefined {
     const frozen = this.#frozen.get(keyOf(place));
     if (frozen === undefined) return undefined;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    frozen.kept.push({ stanza, settle: resolve as (dealtWith: Promise<void>) => void });
-    origin?.secure(promise);
+    origin?.secure(keptIn(frozen, stanza));
     return frozen.whenOver;
   }
 
-  /** Where a session is that has moved lately. */
+  /** Where a session is that has moved lately, perhaps more than once. */
   placeNow(place: Place): Place {
-    return this.#forwards.get(keyOf(place)) ?? place;
+    let now = place;
+    for (let next: Place | undefined = now; next !== undefined; next = this.#forwards.get(keyOf(now))) now = next;
+    return now;
+  }
+
+  /** On to a place from which the session may be moving on already. Resolves when it has arrived there. */
+  follow(place: Place, stanza: Stanza): Promise<void> {
+    const now = this.placeNow(place);
+    const frozen = this.#frozen.get(keyOf(now));
+    return frozen === undefined ? this.#send(now, stanza) : keptIn(frozen, stanza);
   }
 
   freeze(from: Life, serials: readonly number[]): void {
@@ -95,7 +115,7 @@ export class MovingElsewhere {
         forwards.push(key);
       }
       for (const { stanza, settle } of frozen?.kept ?? []) {
-        settle(place === undefined ? this.#giveBack(stanza) : this.#send(place, stanza));
+        settle(place === undefined ? this.#giveBack(stanza) : this.follow(place, stanza));
       }
       frozen?.over();
     }
@@ -115,6 +135,13 @@ export class MovingElsewhere {
       frozen.over();
     }
   }
+}
+
+/** Resolves when it has arrived where it follows to. */
+function keptIn(frozen: Frozen, stanza: Stanza): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  frozen.kept.push({ stanza, settle: resolve as (dealtWith: Promise<void>) => void });
+  return promise;
 }
 
 function placeIn({ number, incarnation }: Life, serial: number): Place {

@@ -19,14 +19,12 @@ import type { Router } from "../../router/route.ts";
 import type { Session, SessionOutlet } from "../../session/session.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
-import { stanzaToBytes } from "../../stanza/stanza-bytes.ts";
 import { adoptSession, describeSession, type MovingSession } from "../../stream/hand-over.ts";
 import type { StreamManagement } from "../../stream/management.ts";
 import { managementOf, type SessionKeeper } from "../../stream/session-keeper.ts";
 import type { Clock } from "../../util/clock.ts";
 import {
   Call,
-  deliverHead,
   type FetchCall,
   Frame,
   type FreezeFrame,
@@ -35,6 +33,7 @@ import {
   type TakeCall,
   withJson,
 } from "./frames.ts";
+import type { Place } from "./moving.ts";
 
 /** What a step may take; a node that takes longer is as good as gone. */
 const stepMs = 5_000;
@@ -62,6 +61,12 @@ export interface SessionMoverParts {
   readonly log: Log;
   /** Whether sessions of other nodes move, or have moved lately. */
   readonly somethingMoves: () => boolean;
+  /** Resolves when the move by which a session has come here is over; undefined when it is. */
+  readonly whenArrived: (session: Session) => Promise<void> | undefined;
+  /** Takes a stanza to a session of another node; resolves when it has arrived, or found another way. Never rejects. */
+  readonly follow: (place: Place, stanza: Stanza) => Promise<void>;
+  /** Resolves when all other nodes know what this one has written to its tables, or have had time enough. */
+  readonly told: () => undefined | Promise<void>;
   /** Tells other nodes now what this one has written to its tables. */
   readonly flushTables: () => void;
 }
@@ -72,6 +77,7 @@ const unknown = -1;
 /** Stands in for a session's queue while it moves. */
 class HeldOutlet implements SessionOutlet {
   readonly held: Stanza[] = [];
+  #onward: ((stanza: Stanza) => Promise<void>) | undefined;
   readonly before: StreamManagement;
   /** Milliseconds the session was to wait for its client. */
   readonly waitMs: number;
@@ -82,7 +88,14 @@ class HeldOutlet implements SessionOutlet {
   }
 
   write(_session: Session, stanza: Stanza): void {
-    this.held.push(stanza);
+    if (this.#onward === undefined) this.held.push(stanza);
+    else this.#onward(stanza);
+  }
+
+  /** The session is elsewhere: what was held goes there, and what comes later too. Resolves when what was held is there. */
+  sendOn(onward: (stanza: Stanza) => Promise<void>): Promise<unknown> {
+    this.#onward = onward;
+    return Promise.all(this.held.splice(0).map(onward));
   }
 
   secure(stored: Promise<void>): void {
@@ -149,7 +162,7 @@ export class SessionMover {
   /** Another node asks for one of our sessions. */
   async fetched(asker: number, bytes: Uint8Array): Promise<Uint8Array> {
     const { resumeId, account } = jsonOf<FetchCall>(bytes);
-    const found = this.#parts.keeper.resumptions.find(resumeId, account);
+    const found = this.#parts.keeper.resumptions.find(resumeId, account, true);
     if (found === undefined) return Uint8Array.of(Fetched.unknown);
     const moving = this.#moving.get(found.session);
     if (moving !== undefined) {
@@ -173,7 +186,8 @@ export class SessionMover {
         serials.push(0);
       }
     }
-    this.#parts.flushTables();
+    // Else a node would hear that the old place is gone before it hears of the new one, and find nobody in between.
+    await this.#parts.told();
     return new TextEncoder().encode(JSON.stringify(serials));
   }
 
@@ -186,14 +200,24 @@ export class SessionMover {
     if (movable.length === 0) return 0;
     const move = ++this.#moves;
     const { promise, resolve } = Promise.withResolvers<void>();
-    for (const session of movable) this.#moving.set(session, promise);
+    const { resumptions } = this.#parts.keeper;
+    for (const session of movable) {
+      this.#moving.set(session, promise);
+      resumptions.moving(managementOf(session)!.resumeId!, true);
+    }
     let moved = 0;
     try {
       moved = await this.#give(move, movable, target);
     } catch (error) {
       log.warn({ err: error, node: target, sessions: movable.length }, "sessions could not be moved");
     } finally {
-      for (const session of movable) this.#moving.delete(session);
+      for (const session of movable) {
+        this.#moving.delete(session);
+        const id = managementOf(session)?.resumeId;
+        // It may have come back already, as another session.
+        if (id === undefined || resumptions.find(id, session.account.bare, true)?.session !== session) continue;
+        resumptions.moving(id, false);
+      }
       resolve();
     }
     this.counters.out += moved;
@@ -202,6 +226,8 @@ export class SessionMover {
   }
 
   async #give(move: number, movable: readonly Session[], target: number): Promise<number> {
+    // A session that has just come is not moved on before all nodes are told where it is: of two moves each keeps the order, not both at once.
+    await this.#within(stepMs, Promise.all(movable.map((session) => this.#parts.whenArrived(session))));
     for (const session of movable) session.link?.part();
     await this.#within(stepMs, Promise.all(movable.map((session) => managementOf(session)?.settled())));
     for (const session of movable) {
@@ -218,11 +244,14 @@ export class SessionMover {
       // Also after a failure: an answer may be lost, and the sessions there all the same.
       for (const session of movable)
         if (this.#arrived.delete(session) && !there.has(session)) there.set(session, unknown);
-      await this.#settle(target, there, outlets);
-      this.#parts.flushTables();
+      // Whoever wrote to these sessions here may have moved meanwhile, and writes from elsewhere as soon as its node hears of the move.
+      await this.#sendOn(target, there, outlets);
+      // Before the tables forget the old places: until a peer has heard this, it keeps what is for them, and nothing overtakes that.
       const staying = movable.filter((session) => !there.has(session));
       if (there.size > 0) this.#tell(peers, { move, target, serials: serialsOf([...there.keys()], there) });
       if (staying.length > 0) this.#tell(peers, { move, target: undefined, serials: serialsOf(staying, there) });
+      await this.#settle(there, outlets);
+      this.#parts.flushTables();
     }
     let count = 0;
     for (const serial of there.values()) if (serial !== 0) count++;
@@ -253,26 +282,39 @@ export class SessionMover {
     return new Map([...outlets.keys()].map((session, at) => [session, serials[at] ?? 0]));
   }
 
-  /** Lets go of sessions that are elsewhere, and gives those that stay what came for them meanwhile. */
-  async #settle(target: number, there: Map<Session, number>, outlets: Map<Session, HeldOutlet>): Promise<void> {
-    const { keeper, link, router } = this.#parts;
+  /** From now on what is for these sessions goes to their new places, behind what was held for them; resolves when that is there. */
+  async #sendOn(target: number, there: Map<Session, number>, outlets: Map<Session, HeldOutlet>): Promise<void> {
+    const incarnation = this.#parts.calls.peers.get(target)?.incarnation ?? 0;
+    const arrived: Promise<unknown>[] = [];
     for (const [session, outlet] of outlets) {
+      const serial = there.get(session) ?? 0;
+      if (serial <= 0) continue;
+      arrived.push(outlet.sendOn((stanza) => this.#parts.follow({ node: target, incarnation, serial }, stanza)));
+    }
+    await this.#within(stepMs, Promise.all(arrived)).catch((error: unknown) => {
+      this.#parts.log.warn({ err: error, node: target }, "what was held for moved sessions may come late");
+    });
+  }
+
+  /** Lets go of sessions that are elsewhere, and gives those that stay what came for them meanwhile. */
+  async #settle(there: Map<Session, number>, outlets: Map<Session, HeldOutlet>): Promise<void> {
+    const { keeper, router } = this.#parts;
+    const settled = [...outlets].map(async ([session, outlet]) => {
       const serial = there.get(session);
-      session.outlet = outlet.before;
       if (serial === undefined) {
+        session.outlet = outlet.before;
         keeper.resumptions.waitFor(outlet.before.resumeId!, outlet.waitMs);
         for (const stanza of outlet.held) session.write(stanza);
-        continue;
+        return;
       }
+      if (serial > 0) return keeper.release(session, outlet.before);
+      session.outlet = outlet.before;
       // The client has bound its address anew there: what it has not got yet goes to it as to anybody.
       if (serial === 0) await keeper.end(session, "replaced");
       else await keeper.release(session, outlet.before);
-      for (const stanza of outlet.held) {
-        const sent = serial <= 0 ? undefined : link.send(target, stanzaToBytes(deliverHead(serial), stanza), true);
-        if (sent === undefined) await router.giveBack(stanza, session.account);
-        else sent.catch(() => router.giveBack(stanza, session.account));
-      }
-    }
+      for (const stanza of outlet.held) await router.giveBack(stanza, session.account);
+    });
+    await Promise.all(settled);
   }
 
   #tell(peers: readonly number[], frame: MovedFrame): void {
