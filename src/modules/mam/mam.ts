@@ -88,7 +88,9 @@ export const mam = defineModule({
     const cleanup = new ArchiveCleanup(context, store, options.cleanupIntervalMs, (owner) => {
       const domain = owner.slice(owner.indexOf("@") + 1);
       if (domain === context.domain) return pm;
-      return domain.endsWith(`.${context.domain}`) ? muc : undefined;
+      // Rooms may be on any domain, also one that has nothing of the host's name.
+      for (const served of context.servedDomains()) if (served === domain) return muc;
+      return undefined;
     });
     cleanup.start();
     return () => cleanup.stop();

@@ -189,7 +189,7 @@ export class LightRooms {
     await this.store.create(name, state, this.#title(name)(state.config));
     const room = this.address(name);
     // What another node may just have written for a room of this name that is over must not be found in this one.
-    if (isChosen) await this.archive?.remove(room);
+    if (isChosen) await this.#removeArchive(room);
     const users = [...state.occupants].map(([jid, affiliation]) => ({ jid, affiliation }));
     const { version } = state;
     const { marked, effects } = this.#archive(room, id, affiliationsNotice(users, { version }));
@@ -218,7 +218,7 @@ export class LightRooms {
         room.local,
         jids.map((jid) => this.#notice(room, id, destroyedNotice(jid), jid)),
       );
-      await this.archive?.remove(room);
+      await this.#removeArchive(room);
       return [];
     });
   }
@@ -326,7 +326,7 @@ export class LightRooms {
     }
     this.#forget(room.local);
     await this.#run(notices);
-    if (over) await this.archive?.remove(room);
+    if (over) await this.#removeArchive(room);
     return effects;
   }
 
@@ -415,6 +415,18 @@ export class LightRooms {
     const mark = stored === undefined ? "" : stanzaIdXml(room, stored.id);
     const effects: Effect[] = stored === undefined ? [] : [secureBy(stored.stored)];
     return { marked: (live: string, to?: string) => this.#notice(room, id, live + mark, to), effects };
+  }
+
+  /** What has happened to the room stays, also when this fails; a later room of the name tries again. */
+  async #removeArchive(room: Jid): Promise<void> {
+    try {
+      await this.archive?.remove(room);
+    } catch (error) {
+      this.context.log.error(
+        { err: error, room: room.bare },
+        "the archive of a room that is over could not be removed",
+      );
+    }
   }
 
   #notice(from: Jid, id: string, payload: string, to?: string): Stanza {

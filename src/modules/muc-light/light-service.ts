@@ -57,6 +57,10 @@ export class LightService {
   /** The result comes from where the request went; which room it is the notice has told. */
   async #create(stanza: Stanza, query: Element): Promise<Outcome> {
     const rooms = this.#rooms;
+    const { access, options } = rooms.context;
+    if (!access.allow(options.accessCreate, stanza.from!)) {
+      throw new StanzaError("not-allowed", { text: "You may not make rooms here" });
+    }
     const name = stanza.to!.local === "" ? undefined : stanza.to!.local;
     if ((name?.length ?? 0) + rooms.domain.length + 1 > addressCharsMax) {
       throw refused(`The address of a room has at most ${addressCharsMax} characters`);

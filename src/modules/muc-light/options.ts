@@ -37,6 +37,7 @@ export const mucLightOptions = {
     default: "rdbms",
     unsupported: { mnesia: "rooms are kept in the SQL database" },
   }),
+  access_create: option.access({ doc: "The access rule that says who may make rooms.", default: "all" }),
   equal_occupants: option.boolean({
     doc: "Whether rooms have no owners: whoever makes one is a member.",
     default: false,

@@ -128,6 +128,15 @@ test("equal occupants have no owner, and none can be made", async () => {
   await talk.stop();
 });
 
+test("an access rule says who may make rooms", async () => {
+  const talk = await start({ access_create: "nobody" }, { access: { nobody: "deny" } });
+  const alice = await online(talk, "alice@localhost/phone");
+  await alice.sends(creation(""));
+  await alice.sends(creation("", "", service));
+  expect(await hearsOf(alice)).toEqual(["iq error not-allowed", "iq error not-allowed"]);
+  await talk.stop();
+});
+
 test("there are limits: occupants of a room, and rooms of a user", async () => {
   const talk = await start({ max_occupants: 2, rooms_per_user: 1 });
   const alice = await online(talk, "alice@localhost/phone");

@@ -1,6 +1,7 @@
 /** What is said in a room: to whom it goes, what is kept of it, and who may read that. */
 import { expect, test } from "bun:test";
 import { carbons } from "../../../src/modules/carbons.ts";
+import { inbox } from "../../../src/modules/inbox/inbox.ts";
 import { mam } from "../../../src/modules/mam/mam.ts";
 import { offline } from "../../../src/modules/offline/offline.ts";
 import { mamNs, messageIn } from "../../support/archive-talk.ts";
@@ -226,6 +227,44 @@ test("with archive_groupchats the users' own archives have it too, marked as a g
     .slice(0, -1)
     .map((each) => messageIn(each.child("result", mamNs)!).childText("body"));
   expect(bodies.at(-1)).toBe("hello");
+  await talk.stop();
+});
+
+test("archives are kept short also where rooms have a domain that is not the host's", async () => {
+  const address = "den@rooms.example";
+  const options = { mod_mam: { cleanup_interval: 1, muc: { max_messages: 2 } } };
+  const talk = await start({ host: "rooms.example" }, { modules: [mam], options });
+  const alice = await online(talk, "alice@localhost/phone");
+  await alice.sends(creation("", "", address));
+  for (const text of ["one", "two", "three"]) {
+    await alice.sends(say(text, address));
+    await talk.clock.advance(100);
+  }
+  await alice.takes();
+  await talk.clock.advance(70_000);
+  expect((await history(alice, address)).map(({ line }) => line.split(" ").at(-1))).toEqual(["two", "three"]);
+  await talk.stop();
+});
+
+test("an inbox counts what others say, and loses a room with its owner's word", async () => {
+  const { talk, alice, bob } = await den({}, { modules: [mam, inbox] });
+  const unread = async () => {
+    await bob.sends("<iq type='set' id='i'><inbox xmlns='erlang-solutions.com:xmpp:inbox:0'/></iq>");
+    const results = (await bob.takes()).flatMap(
+      (each) => each.child("result", "erlang-solutions.com:xmpp:inbox:0") ?? [],
+    );
+    return results.map((result) => Number(result.attr("unread")));
+  };
+  // He was added.
+  expect(await unread()).toEqual([1]);
+  await bob.sends(say("hello"));
+  expect(await unread()).toEqual([0]);
+  await alice.sends(say("one"));
+  await alice.sends(say("two"));
+  await alice.sends(configuration("<subject>tea</subject>"));
+  expect(await unread()).toEqual([2]);
+  await alice.sends(affiliations(user("bob", "none")));
+  expect(await unread()).toEqual([]);
   await talk.stop();
 });
 
