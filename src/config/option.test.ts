@@ -14,6 +14,16 @@ const declared = {
   note: option.string({ doc: "f" }),
   ids: option.list(option.integer({ doc: "g" }), { default: [1, 2], doc: "h" }),
   waits: option.list(option.duration({ unit: "s", doc: "i" }), { default: [1], doc: "j" }),
+  steps: option.list(
+    option.table(
+      {
+        after_all: option.duration({ unit: "s", required: true, doc: "j1" }),
+        name: option.string({ default: "step", doc: "j2" }),
+      },
+      { doc: "j3" },
+    ),
+    { default: [{ after_all: 2 }, { after_all: 3, name: "last" }], doc: "j4" },
+  ),
   inner: option.table({ deep_one: option.boolean({ default: true, doc: "k" }) }, { doc: "l" }),
   maybe: option.optionalTable({ x: option.integer({ default: 1, doc: "m" }) }, { doc: "n" }),
   named: option.map(option.integer({ doc: "o" }), { doc: "p" }),
@@ -29,6 +39,10 @@ const byType: OptionsOf<typeof declared> = {
   note: undefined,
   ids: [1, 2],
   waits: [1000],
+  steps: [
+    { afterAllMs: 2000, name: "step" },
+    { afterAllMs: 3000, name: "last" },
+  ],
   inner: { deepOne: true },
   maybe: undefined,
   named: new Map(),
@@ -53,6 +67,7 @@ kind = "two"
 note = ""
 ids = []
 waits = [2, 3]
+steps = [{ after_all = 5 }]
 inner.deep_one = false
 maybe = {}
 named = { a = 1, "b c" = 2 }`;
@@ -65,6 +80,7 @@ named = { a = 1, "b c" = 2 }`;
     note: "",
     ids: [],
     waits: [2000, 3000],
+    steps: [{ afterAllMs: 5000, name: "step" }],
     inner: { deepOne: false },
     maybe: { x: 1 },
     named: new Map([

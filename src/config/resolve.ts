@@ -98,7 +98,10 @@ function absent(option: Option, path: Path, reading: Reading): unknown {
     case "list": {
       const items = option.default ?? [];
       if (isLeaf(option.item)) record(reading, path, option, items, { from: "default" });
-      return Object.freeze(items.map((item) => inCode(option.item, item)));
+      if (isLeaf(option.item)) return Object.freeze(items.map((item) => inCode(option.item, item)));
+      // Tables are declared as they would stand in the file; `config show` has no line of it to name.
+      const aside = { ...reading, entries: [] };
+      return Object.freeze(items.map((item, index) => resolve(option.item, item, [...path, index], aside)));
     }
     default:
       record(reading, path, option, option.default, { from: "default" });
