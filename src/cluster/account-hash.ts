@@ -1,12 +1,12 @@
 /**
- * A keyed 64-bit hash of names (HalfSipHash-1-3, https://github.com/veorq/SipHash, public domain by its authors): whoever may choose his
- * name but does not know the key cannot make many of them fall into one place. No allocation; the result is left in `low` and `high`.
+ * A keyed 32-bit hash of names (HalfSipHash-1-3, https://github.com/veorq/SipHash, public domain by its authors): whoever may choose his
+ * name but does not know the key cannot make many of them fall into one place. No allocation; the result is left in `value`.
  */
 import type { Randomness } from "../util/random.ts";
 
 export class AccountHash {
-  low = 0;
-  high = 0;
+  /** Of 32 bits, with a sign. */
+  value = 0;
   readonly #key0: number;
   readonly #key1: number;
 
@@ -17,9 +17,9 @@ export class AccountHash {
   }
 
   /** Hashes `bytes` bytes that begin at `words[start]`, little-endian, and a number that belongs to them. */
-  hash(words: Uint32Array, start: number, bytes: number, extra: number): void {
+  hash(words: Int32Array, start: number, bytes: number, extra: number): void {
     let v0 = this.#key0;
-    let v1 = this.#key1 ^ 0xee;
+    let v1 = this.#key1;
     let v2 = 0x6c796765 ^ this.#key0;
     let v3 = 0x74656462 ^ this.#key1;
     const whole = bytes >>> 2;
@@ -45,8 +45,8 @@ export class AccountHash {
       v2 = (v2 << 16) | (v2 >>> 16);
       v0 ^= word;
     }
-    v2 ^= 0xee;
-    for (let round = 0; round < 6; round++) {
+    v2 ^= 0xff;
+    for (let round = 0; round < 3; round++) {
       v0 = (v0 + v1) | 0;
       v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
       v0 = (v0 << 16) | (v0 >>> 16);
@@ -57,11 +57,7 @@ export class AccountHash {
       v2 = (v2 + v1) | 0;
       v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
       v2 = (v2 << 16) | (v2 >>> 16);
-      if (round === 2) {
-        this.high = (v1 ^ v3) >>> 0;
-        v1 ^= 0xdd;
-      }
     }
-    this.low = (v1 ^ v3) >>> 0;
+    this.value = v1 ^ v3;
   }
 }

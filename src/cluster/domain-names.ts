@@ -16,6 +16,19 @@ export class DomainNames {
   /** The domain read last, as its bytes: nearly always the next is the same. */
   #lastBytes = new Uint8Array(0);
   #last = 0;
+  /** The domain asked for last: nearly always the next is the same. */
+  #foundName = "";
+  #foundId = -1;
+
+  /** The number of a domain; -1 when no session of it was ever known. */
+  find(domain: string): number {
+    if (domain === this.#foundName) return this.#foundId;
+    const id = this.ids.get(domain);
+    if (id === undefined) return -1;
+    this.#foundName = domain;
+    this.#foundId = id;
+    return id;
+  }
 
   /**
    * The number of a domain; a new one is learned.

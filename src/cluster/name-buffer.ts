@@ -8,26 +8,35 @@ const encoder = new TextEncoder();
 
 /** A name as bytes, and as whole words with zeros behind. */
 export class NameBuffer {
-  readonly words = new Uint32Array(namePartBytesMax / 4 + 2);
+  readonly words = new Int32Array(namePartBytesMax / 4 + 2);
   readonly bytes = new Uint8Array(this.words.buffer);
   length = 0;
 
   /** False when the name is empty or too long to be one. */
   set(text: string): boolean {
-    const { bytes } = this;
-    let length = text.length;
+    const { words } = this;
+    const { length } = text;
     if (length === 0 || length > namePartBytesMax) return false;
+    // By words: reading a word of bytes that were just written one by one would wait for all of them.
+    let word = 0;
     for (let index = 0; index < length; index++) {
       const unit = text.charCodeAt(index);
-      if (unit >= 0x80) {
-        const { read, written } = encoder.encodeInto(text, bytes.subarray(0, namePartBytesMax));
-        if (read < text.length) return false;
-        length = written;
-        break;
-      }
-      bytes[index] = unit;
+      if (unit >= 0x80) return this.#encode(text);
+      word |= unit << ((index & 3) << 3);
+      if ((index & 3) !== 3) continue;
+      words[index >>> 2] = word;
+      word = 0;
     }
-    this.#close(length);
+    words[length >>> 2] = word;
+    words[(length >>> 2) + 1] = 0;
+    this.length = length;
+    return true;
+  }
+
+  #encode(text: string): boolean {
+    const { read, written } = encoder.encodeInto(text, this.bytes.subarray(0, namePartBytesMax));
+    if (read < text.length) return false;
+    this.#close(written);
     return true;
   }
 

@@ -107,6 +107,67 @@ describe("the session directory", () => {
     expect(directory.memoryBytes).toBeLessThan(1000 * 64);
   });
 
+  test("an account of thousands of sessions, and its neighbours, are found among each other", () => {
+    const owner = make(1, { shards: 1 });
+    const reader = make(2, { shards: 1 });
+    const slot = reader.directory.open(identity(1), 0);
+    owner.wire.takers.push((entry) => reader.directory.apply(slot, entry));
+    const neighbours = Array.from({ length: 3000 }, (_, at) => `user${at}`);
+    // Half of the neighbours come before the crowd, half after it.
+    for (let at = 0; at < 1500; at++) owner.directory.publish(session(neighbours[at]!, "r", at + 1));
+    for (let at = 0; at < 2000; at++) owner.directory.publish(session("crowd", `r${at}`, 10_000 + at));
+    for (let at = 1500; at < 3000; at++) owner.directory.publish(session(neighbours[at]!, "r", at + 1));
+    const all = () => neighbours.filter((local) => reader.directory.count({ local, domain: "example.org" }) === 1);
+    expect(reader.directory.count({ local: "crowd", domain: "example.org" })).toBe(2000);
+    expect(all()).toEqual(neighbours);
+    expect(reader.directory.count({ local: "nobody", domain: "example.org" })).toBe(0);
+    for (let at = 0; at < 2000; at += 2)
+      owner.directory.withdraw({ local: "crowd", domain: "example.org" }, 10_000 + at);
+    expect(resources(reader.directory, "crowd")).toEqual(
+      Array.from({ length: 1000 }, (_, at) => `r${2 * at + 1}`).sort(),
+    );
+    expect(all()).toEqual(neighbours);
+    for (let at = 1; at < 2000; at += 2)
+      owner.directory.withdraw({ local: "crowd", domain: "example.org" }, 10_000 + at);
+    expect(all()).toEqual(neighbours);
+    expect(reader.directory.digest(slot)).toEqual(owner.directory.ownDigest());
+  });
+
+  test("who stays is met by a reader, whoever comes and goes meanwhile", () => {
+    const { directory } = make(1, { shards: 2 });
+    const random = new SimRandom(5);
+    for (let serial = 1; serial <= 2000; serial++) directory.publish(session(`stays${serial}`, "r", serial));
+    const passing: number[] = [];
+    const come = (serial: number) => {
+      directory.publish(session(`passes${serial}`, "r", serial));
+      passing.push(serial);
+    };
+    for (let serial = 3001; serial <= 5000; serial++) come(serial);
+    const source = directory.ownReader();
+    const batch = new EntryBatch(new ByteWriter());
+    const met = new Set<number>();
+    let chunks = 0;
+    for (let more = true; more; chunks++) {
+      batch.out.reset();
+      batch.open();
+      more = source.read(batch, 1000);
+      const entries = new ByteReader(batch.close());
+      for (let count = entries.u16(); count > 0; count--) {
+        const length = entries.u16();
+        const start = entries.skip(length);
+        met.add(new ByteReader(entries.bytes, start + 1, start + length).u32());
+      }
+      // As many go as come, so that nothing is rebuilt and the places alone change.
+      for (let change = 0; change < 20; change++) {
+        const [gone] = passing.splice(random.uint32() % passing.length, 1);
+        directory.withdraw({ local: `passes${gone}`, domain: "example.org" }, gone!);
+        come(10_000 + chunks * 20 + change);
+      }
+    }
+    expect(chunks).toBeGreaterThan(50);
+    expect(Array.from({ length: 2000 }, (_, at) => at + 1).filter((serial) => !met.has(serial))).toEqual([]);
+  });
+
   test("names of every kind and length are found again", () => {
     const { owner, reader, slot } = pair();
     const names = [

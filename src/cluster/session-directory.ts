@@ -27,7 +27,7 @@ import { DomainNames } from "./domain-names.ts";
 import type { NodeIdentity } from "./fabric/fabric.ts";
 import { NameBuffer } from "./name-buffer.ts";
 import { copyEntry, type PublishedSession, type SessionEntry } from "./session-entry.ts";
-import { Field, SessionShard } from "./session-shard.ts";
+import { SessionShard } from "./session-shard.ts";
 import { SessionSlots } from "./session-slots.ts";
 import { priorityBias, SessionView, type ViewedDirectory } from "./session-view.ts";
 import type { Life } from "./table-protocol.ts";
@@ -65,7 +65,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   readonly #options: SessionDirectoryOptions;
   readonly #hash: AccountHash;
   readonly #shards: (SessionShard | undefined)[];
-  readonly #shardShift: number;
+  readonly #shardBits: number;
   /** Where the last lookup found something. */
   #shard: SessionShard;
   readonly #slots = new SessionSlots();
@@ -84,10 +84,10 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   constructor(options: SessionDirectoryOptions) {
     this.#options = options;
     this.#hash = new AccountHash(options.random);
-    this.#shard = new SessionShard(this.#hash);
-    const shards = options.shards ?? 256;
+    const shards = options.shards ?? 512;
+    this.#shardBits = Math.log2(shards);
+    this.#shard = new SessionShard(this.#hash, this.#shardBits);
     this.#shards = new Array<SessionShard | undefined>(shards).fill(undefined);
-    this.#shardShift = 31 - Math.log2(shards);
   }
 
   // Reads: sessions of other nodes.
@@ -120,7 +120,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     }
   }
 
-  /** The session of another node at this address; of two, the one that stays. The view is valid until the next `find`. */
+  /** The session of another node at this address; of two, the one that stays. The view is valid until the next `find` or change. */
   find(jid: FullName): SessionEntry | undefined {
     let record = this.#lookup(jid);
     if (record === 0 || !this.#resource.set(jid.resource)) return undefined;
@@ -176,17 +176,17 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     const domainId = this.#domains.idOf(domain);
     const shard = this.#shardToWrite(domainId, this.#resource.length);
     let startedAt = units(session.startedAt);
-    for (let record = this.#first(shard, domainId), next = 0; record !== 0; record = next) {
-      next = shard.next(record);
+    for (let record = this.#first(shard, domainId); record !== 0; record = shard.next(record)) {
       const slot = shard.slotOf(record);
       if (slot === ownSlot || this.#slots.dropped[slot] === 1) continue;
       if (!shard.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
       if (this.#slots.visible[slot] === 1) {
-        const theirs = shard.words[record + Field.startedAt]!;
+        const theirs = shard.startedAtOf(record);
         if (((theirs - startedAt) | 0) >= 0) startedAt = (theirs + 1) >>> 0;
       } else {
         // Should its owner come back, this difference makes it be fetched anew, and then the two are compared.
-        this.#remove(shard, domainId, record);
+        this.#remove(shard, record);
+        return this.publish(session);
       }
     }
     this.#put(ownSlot, shard, domainId, serial, startedAt, stateOf(priority, marks));
@@ -200,7 +200,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     if (record === 0) return false;
     const shard = this.#shard;
     const state = stateOf(priority, marks);
-    if (shard.words[record + Field.state]! >>> 8 === state) return true;
+    if (shard.stateOf(record) === state) return true;
     this.#change(shard, ownSlot, record, state);
     const out = this.#sink!.begin();
     out.u8(Entry.change);
@@ -218,7 +218,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     const record = this.#findOwn(account, serial);
     if (record === 0) return false;
     const domain = this.#shard.domainOf(record);
-    this.#remove(this.#shard, domain, record);
+    this.#remove(this.#shard, record);
     const out = this.#sink!.begin();
     out.u8(Entry.drop);
     out.u32(serial);
@@ -276,22 +276,34 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   ownReader(): OwnReader {
     let at = 0;
-    let record = 1;
+    /** The next record is of this home in the shard, or of a later one: places change, homes do not. */
+    let from = 0;
     let version = 0;
     return {
       read: (out, bytesMax) => {
-        for (; at < this.#shards.length; at++, record = 1) {
+        for (; at < this.#shards.length; at++, from = 0) {
           const shard = this.#shards[at];
           if (shard === undefined) continue;
-          // After a rebuild the places are others: this shard once more, which does no harm.
-          if (record === 1 || shard.version !== version) record = 1;
+          // After a rebuild the homes are others: this shard once more, which does no harm.
+          if (shard.version !== version) from = 0;
           version = shard.version;
-          for (; record < shard.used; record += shard.sizeOf(record)) {
-            if (shard.slotOf(record) === ownSlot && this.#writeRecord(out, shard, record) >= bytesMax) {
-              record += shard.sizeOf(record);
+          let full = false;
+          let last = 0;
+          for (let record = shard.from(from); record !== 0; record = shard.following(record)) {
+            const home = shard.homeOf(record);
+            if (home < from) continue;
+            // Those of one home go together, or it could not be told where to go on.
+            if (full && home !== last) {
+              from = home;
               return true;
             }
+            last = home;
+            if (shard.slotOf(record) === ownSlot) full = this.#writeRecord(out, shard, record) >= bytesMax;
           }
+          if (!full) continue;
+          at++;
+          from = 0;
+          return true;
         }
         return false;
       },
@@ -322,8 +334,8 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** The first record of an account, in `#shard`; 0 when there is none. */
   #lookup(account: AccountName): number {
-    const domain = this.#domains.ids.get(account.domain);
-    if (domain === undefined || !this.#local.set(account.local)) return 0;
+    const domain = this.#domains.find(account.domain);
+    if (domain < 0 || !this.#local.set(account.local)) return 0;
     return this.#firstOf(domain);
   }
 
@@ -331,10 +343,15 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   #firstOf(domain: number): number {
     const { words, length } = this.#local;
     this.#hash.hash(words, 0, length, domain);
-    const shard = this.#shards[(this.#hash.high >>> 1) >>> this.#shardShift];
+    const shard = this.#shards[this.#shardOfHash()];
     if (shard === undefined) return 0;
     this.#shard = shard;
     return shard.first(words, length, domain);
+  }
+
+  /** In two steps, since a shift by 32 would be none. */
+  #shardOfHash(): number {
+    return (this.#hash.value >>> 1) >>> (31 - this.#shardBits);
   }
 
   /** An own record, in `#shard`; 0 when there is none. */
@@ -343,7 +360,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     let record = this.#lookup(account);
     const shard = this.#shard;
     for (; record !== 0; record = shard.next(record)) {
-      if (shard.slotOf(record) === ownSlot && shard.words[record + Field.serial] === serial) break;
+      if (shard.slotOf(record) === ownSlot && shard.serialOf(record) === serial) break;
     }
     return record;
   }
@@ -353,8 +370,8 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     if (this.#visiting > 0) throw new Error("the directory changes while it is read");
     const { words, length } = this.#local;
     this.#hash.hash(words, 0, length, domain);
-    const at = (this.#hash.high >>> 1) >>> this.#shardShift;
-    const shard = this.#shards[at] ?? new SessionShard(this.#hash);
+    const at = this.#shardOfHash();
+    const shard = this.#shards[at] ?? new SessionShard(this.#hash, this.#shardBits);
     this.#shards[at] = shard;
     if (shard.ensure(length + resourceBytes, this.#slots.dropped)) this.#hash.hash(words, 0, length, domain);
     return shard;
@@ -370,37 +387,31 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     let record = this.#first(shard, domain);
     for (; record !== 0; record = shard.next(record)) {
       const other = shard.slotOf(record);
-      if (group[other] === group[slot] && dropped[other] === 0 && shard.words[record + Field.serial] === serial) break;
+      if (group[other] === group[slot] && dropped[other] === 0 && shard.serialOf(record) === serial) break;
     }
     return record;
   }
 
-  /** Adds or replaces the record of this owner and serial; names are in `#local` and `#resource`. */
-  #put(slot: number, shard: SessionShard, domain: number, serial: number, startedAt: number, state: number): void {
-    const { words: key, length: keyBytes, bytes: local } = this.#local;
+  /** Adds or replaces the record of this owner and serial, and says where it is; names are in `#local` and `#resource`. */
+  #put(slot: number, shard: SessionShard, domain: number, serial: number, startedAt: number, state: number): number {
     const old = this.#ofOwner(shard, domain, slot, serial);
-    if (old !== 0) this.#remove(shard, domain, old);
-    const record = shard.add(key, keyBytes, domain, local, this.#resource.bytes, this.#resource.length);
+    if (old !== 0) this.#remove(shard, old);
+    const record = shard.add(this.#local, this.#resource, domain, slot, serial, startedAt, state);
     if (record === 0) throw new TableFull("a shard of the session directory is full");
-    const { words } = shard;
-    words[record + Field.serial] = serial;
-    words[record + Field.startedAt] = startedAt;
-    words[record + Field.place] = (slot << 20) | domain;
-    words[record + Field.state] = (state << 8) | (words[record + Field.state]! & 0xff);
     this.#account(shard, record, 1);
+    return record;
   }
 
-  #remove(shard: SessionShard, domain: number, record: number): void {
+  #remove(shard: SessionShard, record: number): void {
     this.#account(shard, record, -1);
-    shard.remove(this.#local.words, this.#local.length, domain, record);
+    shard.remove(record);
   }
 
   #change(shard: SessionShard, slot: number, record: number, state: number): void {
     this.#hashRecord(shard, record);
     const hashA = this.#hashA;
     const hashB = this.#hashB;
-    const at = record + Field.state;
-    shard.words[at] = (state << 8) | (shard.words[at]! & 0xff);
+    shard.setState(record, state);
     this.#hashRecord(shard, record);
     this.#slots.amend(slot, this.#hashA - hashA, this.#hashB - hashB);
   }
@@ -411,22 +422,28 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     this.#slots.account(shard.slotOf(record), domain, this.#hashA, this.#hashB, shard.sizeOf(record) * 4, sign);
   }
 
-  /** Hashes what is the same of a record on all nodes. */
+  /** Hashes what is the same of a record on all nodes. It must stay the same: nodes of the release before compare their sums with ours. */
   #hashRecord(shard: SessionShard, record: number): void {
-    const { words } = shard;
-    let a = this.#domains.hashes[shard.domainOf(record)]!;
-    let b = a ^ shard.resourceBytes(record);
-    const end = record + shard.sizeOf(record);
-    for (let at = record + 1; at < end; at++) {
-      if (at === record + Field.place) continue;
-      const word = words[at]!;
-      a = Math.imul(a ^ word, 0x85ebca6b);
-      a ^= a >>> 13;
-      b = Math.imul(b + word, 0xc2b2ae35);
-      b = (b << 15) | (b >>> 17);
-    }
-    this.#hashA = (a ^ (a >>> 16)) | 0;
-    this.#hashB = (b ^ (b >>> 16)) | 0;
+    const local = shard.localBytes(record);
+    const resource = shard.resourceBytes(record);
+    const start = this.#domains.hashes[shard.domainOf(record)]!;
+    this.#hashA = start;
+    this.#hashB = start ^ resource;
+    this.#hashWord(shard.serialOf(record));
+    this.#hashWord(shard.startedAtOf(record));
+    const long = shard.isLong(record);
+    this.#hashWord((shard.stateOf(record) << 8) | (long ? 255 : local));
+    if (long) this.#hashWord((local << 16) | resource);
+    for (let index = 0; index * 4 < local + resource; index++) this.#hashWord(shard.nameWord(record, index));
+    this.#hashA = (this.#hashA ^ (this.#hashA >>> 16)) | 0;
+    this.#hashB = (this.#hashB ^ (this.#hashB >>> 16)) | 0;
+  }
+
+  #hashWord(word: number): void {
+    const a = Math.imul(this.#hashA ^ word, 0x85ebca6b);
+    this.#hashA = a ^ (a >>> 13);
+    const b = Math.imul(this.#hashB + word, 0xc2b2ae35);
+    this.#hashB = (b << 15) | (b >>> 17);
   }
 
   #applyPut(slot: number, entry: ByteReader): void {
@@ -437,10 +454,9 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     this.#local.read(entry);
     this.#resource.read(entry);
     const shard = this.#shardToWrite(domain, this.#resource.length);
-    this.#put(slot, shard, domain, serial, startedAt, state);
+    const theirs = this.#put(slot, shard, domain, serial, startedAt, state);
     let lost = 0;
-    const theirs = this.#first(shard, domain);
-    for (let record = shard.next(theirs); record !== 0; record = shard.next(record)) {
+    for (let record = this.#first(shard, domain); record !== 0; record = shard.next(record)) {
       if (shard.slotOf(record) !== ownSlot) continue;
       if (!shard.hasResource(record, this.#resource.bytes, this.#resource.length)) continue;
       if (this.#wins(shard, theirs, record)) lost = record;
@@ -449,7 +465,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
     const view = new SessionView(this);
     view.shard = shard;
     view.record = theirs;
-    this.#options.superseded?.(shard.words[lost + Field.serial]!, copyEntry(view));
+    this.#options.superseded?.(shard.serialOf(lost), copyEntry(view));
   }
 
   #applyChange(slot: number, entry: ByteReader): void {
@@ -463,7 +479,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
   #applyDrop(slot: number, entry: ByteReader): void {
     const serial = entry.u32();
     const record = this.#readRecord(slot, serial, entry);
-    if (record !== 0) this.#remove(this.#shard, this.#shard.domainOf(record), record);
+    if (record !== 0) this.#remove(this.#shard, record);
   }
 
   /** The record that an entry names, in `#shard`; 0 when it is not here. */
@@ -475,7 +491,7 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** Whether record `a` stays rather than `b`, of the same address. */
   #wins(shard: SessionShard, a: number, b: number): boolean {
-    const later = (shard.words[a + Field.startedAt]! - shard.words[b + Field.startedAt]!) | 0;
+    const later = (shard.startedAtOf(a) - shard.startedAtOf(b)) | 0;
     if (later !== 0) return later > 0;
     return this.ownerOf(shard.slotOf(a)).number > this.ownerOf(shard.slotOf(b)).number;
   }
@@ -490,17 +506,11 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
 
   /** Returns how many bytes the message has now. */
   #writeRecord(sink: EntrySink, shard: SessionShard, record: number): number {
-    const { words, bytes } = shard;
+    const { bytes } = shard;
     const out = sink.begin();
     const domain = this.#domains.names[shard.domainOf(record)]!;
-    writePutHead(
-      out,
-      domain,
-      words[record + Field.serial]!,
-      words[record + Field.startedAt]!,
-      words[record + Field.state]! >>> 8,
-    );
-    const local = shard.namesAt(record) * 4;
+    writePutHead(out, domain, shard.serialOf(record), shard.startedAtOf(record), shard.stateOf(record));
+    const local = shard.namesAt(record);
     const resource = local + shard.localBytes(record);
     out.u16(shard.localBytes(record));
     out.rawRange(bytes, local, resource);
@@ -516,8 +526,8 @@ export class SessionDirectory implements TableStore, ViewedDirectory {
       if (shard === undefined) continue;
       const page: SessionEntry[] = [];
       view.shard = shard;
-      for (let record = 1; record < shard.used; record += shard.sizeOf(record)) {
-        if (!wanted(shard.slotOf(record)) || shard.slotOf(record) === 0) continue;
+      for (let record = shard.from(1); record !== 0; record = shard.following(record)) {
+        if (!wanted(shard.slotOf(record))) continue;
         view.record = record;
         page.push(copyEntry(view));
       }

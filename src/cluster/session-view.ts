@@ -1,7 +1,7 @@
 /** Shows one record of the session directory after the other, without an object for each. */
 import type { NodeIdentity } from "./fabric/fabric.ts";
 import type { SessionEntry } from "./session-entry.ts";
-import { Field, type SessionShard } from "./session-shard.ts";
+import type { SessionShard } from "./session-shard.ts";
 
 /** Priorities are -128 to 127, and kept as 0 to 255. */
 export const priorityBias = 128;
@@ -25,17 +25,17 @@ export class SessionView implements SessionEntry {
 
   get local(): string {
     const { shard, record } = this;
-    const at = shard!.namesAt(record) * 4;
+    const at = shard!.namesAt(record);
     return shard!.bytes.toString("utf8", at, at + shard!.localBytes(record));
   }
 
   get domain(): string {
-    return this.#directory.domainName(this.shard!.words[this.record + Field.place]! & 0xfffff);
+    return this.#directory.domainName(this.shard!.domainOf(this.record));
   }
 
   get resource(): string {
     const { shard, record } = this;
-    const at = shard!.namesAt(record) * 4 + shard!.localBytes(record);
+    const at = shard!.namesAt(record) + shard!.localBytes(record);
     return shard!.bytes.toString("utf8", at, at + shard!.resourceBytes(record));
   }
 
@@ -44,18 +44,18 @@ export class SessionView implements SessionEntry {
   }
 
   get serial(): number {
-    return this.shard!.words[this.record + Field.serial]!;
+    return this.shard!.serialOf(this.record);
   }
 
   get startedAt(): number {
-    return this.#directory.millis(this.shard!.words[this.record + Field.startedAt]!);
+    return this.#directory.millis(this.shard!.startedAtOf(this.record));
   }
 
   get priority(): number {
-    return ((this.shard!.words[this.record + Field.state]! >>> 8) & 0xff) - priorityBias;
+    return (this.shard!.stateOf(this.record) & 0xff) - priorityBias;
   }
 
   get marks(): number {
-    return this.shard!.words[this.record + Field.state]! >>> 16;
+    return this.shard!.stateOf(this.record) >>> 8;
   }
 }
