@@ -9,7 +9,8 @@ import { attributeOf } from "./splitter.ts";
 const enteringAtOnce = 8;
 
 export async function fanout(plan: FanoutPlan): Promise<Outcome> {
-  const room = `bench@conference.${plan.target.domain}`;
+  const light = plan.light === true;
+  const room = `bench@${light ? "muclight" : "conference"}.${plan.target.domain}`;
   const ledger = new Ledger(plan.bodyBytes, (text) => process.stderr.write(`${text}\n`));
   let entered = 0;
   let configured = false;
@@ -33,7 +34,7 @@ export async function fanout(plan: FanoutPlan): Promise<Outcome> {
       else client.fail(text.slice(start, end));
     },
     message(client, text, start, end) {
-      if (outbox === undefined) return; // The subject.
+      if (outbox === undefined) return; // The subject, or word of the new room.
       if (!ledger.take(client.index, plan.first, text, start, end, microseconds())) return;
       const goal = (complete + 1) * plan.users;
       if (ledger.received < goal) return;
@@ -45,39 +46,23 @@ export async function fanout(plan: FanoutPlan): Promise<Outcome> {
   });
   const speaker = fleet.clients[0]!;
   await fleet.logIn();
-  const enter = (index: number) => {
-    const client = fleet.clients[index]!;
-    client.send(
-      `<presence to='${room}/n${client.index}'><x xmlns='http://jabber.org/protocol/muc'>` +
-        "<history maxstanzas='0'/></x></presence>",
+  if (light) {
+    const others = fleet.clients
+      .slice(1)
+      .map(({ index }) => `<user affiliation='member'>u${index}@${plan.target.domain}</user>`);
+    // More would not fit one stanza.
+    if (others.length > 1_000) throw new Error("a room of MUC Light begins with 1,000 people at most");
+    speaker.send(
+      `<iq type='set' id='configure' to='${room}'><query xmlns='urn:xmpp:muclight:0#create'>` +
+        `<occupants>${others.join("")}</occupants></query></iq>`,
     );
-    client.flush();
-  };
-  enter(0);
-  await fleet.until(
-    () => entered === 1,
-    () => "the room was not created",
-  );
-  // A new room is locked until its owner has taken the usual configuration (XEP-0045 section 10.1.2).
-  speaker.send(
-    `<iq type='set' id='configure' to='${room}'><query xmlns='http://jabber.org/protocol/muc#owner'>` +
-      "<x xmlns='jabber:x:data' type='submit'/></query></iq>",
-  );
-  speaker.flush();
+    speaker.flush();
+  } else await enterAll(plan, room, fleet, { entered: () => entered, configured: () => configured });
   await fleet.until(
     () => configured,
-    () => "the room was not configured",
-  );
-  let begun = 1;
-  await fleet.until(
-    () => {
-      while (begun < plan.users && begun - entered < enteringAtOnce) enter(begun++);
-      return entered === plan.users;
-    },
-    () => `${entered} of ${plan.users} have entered the room`,
+    () => "the room was not made",
   );
   await fleet.settle();
-
   outbox = new Outbox(plan.first, room, "groupchat", plan.bodyBytes);
   running = true;
   for (let message = 0; message < plan.window; message++) say();
@@ -102,4 +87,42 @@ export async function fanout(plan: FanoutPlan): Promise<Outcome> {
     () => `${ledger.sent - ledger.received} messages have not come`,
   );
   return { units, users: plan.users, usage: usage(before, after), latency: latencies, verdict: ledger.verdict() };
+}
+
+/** A classic room: all come one after the other. */
+async function enterAll(
+  plan: FanoutPlan,
+  room: string,
+  fleet: Fleet,
+  { entered, configured }: { entered: () => number; configured: () => boolean },
+): Promise<void> {
+  const speaker = fleet.clients[0]!;
+  const enter = (index: number) => {
+    const client = fleet.clients[index]!;
+    client.send(
+      `<presence to='${room}/n${client.index}'><x xmlns='http://jabber.org/protocol/muc'>` +
+        "<history maxstanzas='0'/></x></presence>",
+    );
+    client.flush();
+  };
+  enter(0);
+  await fleet.until(
+    () => entered() === 1,
+    () => "the room was not created",
+  );
+  // A new room is locked until its owner has taken the usual configuration (XEP-0045 section 10.1.2).
+  speaker.send(
+    `<iq type='set' id='configure' to='${room}'><query xmlns='http://jabber.org/protocol/muc#owner'>` +
+      "<x xmlns='jabber:x:data' type='submit'/></query></iq>",
+  );
+  speaker.flush();
+  await fleet.until(configured, () => "the room was not configured");
+  let begun = 1;
+  await fleet.until(
+    () => {
+      while (begun < plan.users && begun - entered() < enteringAtOnce) enter(begun++);
+      return entered() === plan.users;
+    },
+    () => `${entered()} of ${plan.users} have entered the room`,
+  );
 }

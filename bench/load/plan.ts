@@ -67,6 +67,8 @@ export interface OfflinePlan extends Common {
 /** All users are in one room, and the first one talks. */
 export interface FanoutPlan extends Common {
   readonly kind: "fanout";
+  /** A room of MUC Light, which nobody enters. */
+  readonly light?: boolean;
   readonly window: number;
   readonly bodyBytes: number;
   readonly warmupSeconds: number;

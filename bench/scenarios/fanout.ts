@@ -7,13 +7,22 @@ export const fanout: Scenario = {
   servers: peers,
   figures: [cpuPer(100_000, "100k deliveries"), perSecond("deliveries"), ...latencies],
   cases({ quick, users = quick ? 100 : 300, seconds = quick ? 3 : 8 }): Case[] {
-    return [1, 10].map((window) => ({
-      name: `${users} occupants, ${window} outstanding`,
-      tls: "none",
-      mechanism: "SCRAM-SHA-1",
-      begins: "available",
-      features: { rooms: true },
-      load: { kind: "fanout", users, inflight: 20, window, bodyBytes: 64, warmupSeconds: quick ? 2 : 4, seconds },
-    }));
+    const load = { kind: "fanout", users, inflight: 20, bodyBytes: 64, warmupSeconds: quick ? 2 : 4, seconds } as const;
+    const common = { tls: "none", mechanism: "SCRAM-SHA-1", begins: "available" } as const;
+    return [1, 10].flatMap((window): Case[] => [
+      {
+        ...common,
+        name: `${users} occupants, ${window} outstanding`,
+        features: { rooms: true },
+        load: { ...load, window },
+      },
+      {
+        ...common,
+        name: `${users} in MUC Light, ${window} outstanding`,
+        features: { lightRooms: true },
+        servers: ["meerkat"],
+        load: { ...load, window, light: true },
+      },
+    ]);
   },
 };

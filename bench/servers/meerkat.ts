@@ -45,6 +45,7 @@ export const modules = [
   "mod_register",
 ];
 const roomsSection = "[modules.mod_muc]\nmax_users = 5000\n[modules.mod_muc.default_room]\nmax_users = 5000\n";
+const lightRoomsSection = "[modules.mod_muc_light]\n[modules.mod_muc_light.cache_affs]\n";
 const database = "meerkat.sqlite";
 const noLog = createLog("none");
 
@@ -124,6 +125,6 @@ connections_per_address_max = 20000
 acl = "all"
 value = "infinity"
 ${names.map((name) => `[modules.${name}]`).join("\n")}
-${features.rooms ? roomsSection : ""}${extra}
+${features.rooms ? roomsSection : ""}${features.lightRooms ? lightRoomsSection : ""}${extra}
 `;
 }

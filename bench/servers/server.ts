@@ -13,6 +13,8 @@ export interface Features {
   readonly archive?: boolean;
   /** Rooms (XEP-0045). */
   readonly rooms?: boolean;
+  /** Rooms of MUC Light. */
+  readonly lightRooms?: boolean;
   /** Several nodes that are one server, all on the one core. */
   readonly cluster?: { readonly nodes: number; readonly fabric: "local" | "nats" };
 }
