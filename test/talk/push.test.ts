@@ -213,6 +213,15 @@ describe("what wakes", () => {
     await talk.arrives("<message type='groupchat' from='r@c/n' to='alice@localhost/phone'><body>x</body></message>");
     expect(notifications()[0]![1]["last-message-sender"]).toBe("r@c/n");
   });
+
+  test("his own words, which a group of MUC Light sends back to him, wake nobody", async () => {
+    const said = (who: string) =>
+      talk.arrives(`<message type='groupchat' from='r@c/${who}' to='alice@localhost'><body>x</body></message>`);
+    await said("alice@localhost");
+    expect(notifications()).toEqual([]);
+    await said("bob@localhost");
+    expect(notifications().length).toBe(1);
+  });
 });
 
 test("options: without sender and body, with the count of unread messages, without hints", async () => {

@@ -6,6 +6,7 @@
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { type Effect, type MaybePromise, route, secureBy, spread } from "../../hooks/effect.ts";
 import type { ArchiveViewer } from "../../hooks/services.ts";
+import type { ModuleCounter } from "../../observe/metrics.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -24,7 +25,8 @@ import {
 } from "./affiliations.ts";
 import { addressCharsMax, type LightRoom, LightStore } from "./light-store.ts";
 import { affiliationsNotice, configurationNotice, destroyedNotice } from "./notices.ts";
-import { OccupantsCache, type Present } from "./occupants-cache.ts";
+import { addressesOf, noRoom, Occupancy, only } from "./occupancy.ts";
+import type { Present } from "./occupants-cache.ts";
 import type { MucLightOptions } from "./options.ts";
 import { type ConfigTexts, type RoomConfig, RoomSchema } from "./room-schema.ts";
 import { stanzaIdXml, utterance } from "./utterance.ts";
@@ -44,9 +46,11 @@ export class LightRooms {
   readonly store: LightStore;
   readonly schema: RoomSchema;
   readonly #rules: OwnerRules;
-  readonly #cache: OccupantsCache | undefined;
-  /** Tells other nodes that a room has other occupants. */
-  readonly #tell: (room: string) => void;
+  readonly occupancy: Occupancy;
+  /** Counts what has become of rooms. */
+  readonly #changes: ModuleCounter;
+  #messages = 0;
+  #copies = 0;
   /** Rooms that are being changed here; settles when the last one in the row is done. */
   readonly #changing = new Map<string, Promise<void>>();
 
@@ -57,11 +61,15 @@ export class LightRooms {
     this.store = new LightStore(context.store, domain);
     this.schema = new RoomSchema(options.configSchema, options.maxFieldLength);
     this.#rules = { multipleOwners: options.allowMultipleOwners, promotes: options.promoteOnLastOwnerLeave };
-    this.#cache = options.cacheAffs === undefined ? undefined : new OccupantsCache(context.clock, options.cacheAffs);
-    this.#tell = context.notices("muc-light", (room) => {
-      if (room === undefined) this.#cache?.forgetAll();
-      else this.#cache?.forget(room);
-    });
+    this.occupancy = new Occupancy(this.store, context);
+    this.#changes = this.#count();
+  }
+
+  #count(): ModuleCounter {
+    const { metrics } = this.context;
+    metrics.total("messages_total", "Messages said in rooms", () => this.#messages);
+    metrics.total("copies_total", "Copies of messages for occupants", () => this.#copies);
+    return metrics.counter("changes_total", "Rooms created, configured, with other occupants, destroyed", ["change"]);
   }
 
   get archive() {
@@ -79,29 +87,6 @@ export class LightRooms {
     return true;
   }
 
-  /** Who is in a room; undefined when there is no such room. */
-  present(room: string): MaybePromise<Present | undefined> {
-    const known = this.#cache?.get(room);
-    if (known !== undefined) return known;
-    const changes = this.#cache?.changes ?? 0;
-    const found = this.store.occupants(room);
-    if (found instanceof Promise) return found.then((occupants) => this.#learn(room, occupants, changes));
-    return this.#learn(room, found, changes);
-  }
-
-  #learn(room: string, affiliations: Occupants, changes: number): Present | undefined {
-    if (affiliations.size === 0) return undefined;
-    const present = { affiliations, addresses: addressesOf(affiliations.keys()) };
-    this.#cache?.set(room, present, changes);
-    return present;
-  }
-
-  /** As `present`, for one of them. @throws StanzaError item-not-found for everybody else, who does not learn whether there is a room. */
-  presentFor(room: string, account: Jid): MaybePromise<Present> {
-    const found = this.present(room);
-    return found instanceof Promise ? found.then((present) => only(present, account)) : only(found, account);
-  }
-
   /** A room with all that is known of it, for an occupant. @throws StanzaError item-not-found. */
   async roomFor(room: string, account: Jid): Promise<LightRoom> {
     const found = await this.store.load(room);
@@ -112,7 +97,7 @@ export class LightRooms {
   /** How the archive of a room is seen by an account; undefined for whoever may not read it. */
   viewer(room: Jid, account: Jid): MaybePromise<ArchiveViewer | undefined> {
     if (room.domain !== this.domain) return undefined;
-    return then(this.present(room.local), (present) =>
+    return then(this.occupancy.of(room.local), (present) =>
       present?.affiliations.has(account.bare) === true ? lightViewer : undefined,
     );
   }
@@ -121,7 +106,7 @@ export class LightRooms {
 
   say(stanza: Stanza): MaybePromise<readonly Effect[]> {
     const room = stanza.to!;
-    const found = this.present(room.local);
+    const found = this.occupancy.of(room.local);
     const { writes } = this.context;
     if (!(found instanceof Promise) && !writes.full) return this.#publish(stanza, only(found, stanza.from!));
     return this.#sayLater(stanza, found);
@@ -137,6 +122,8 @@ export class LightRooms {
   #publish(stanza: Stanza, present: Present): readonly Effect[] {
     const room = stanza.to!.toBare();
     const sender = stanza.from!;
+    this.#messages++;
+    this.#copies += present.addresses.length;
     const said = utterance(stanza, room, this.context.random);
     const stored = this.archive?.store(room, sender, said);
     if (stored === undefined) return [spread([said], present.addresses)];
@@ -188,6 +175,7 @@ export class LightRooms {
   async #begin(name: string, state: LightRoom, id: string, isChosen: boolean) {
     await this.store.create(name, state, this.#title(name)(state.config));
     const room = this.address(name);
+    this.#changes.add(1, "created");
     // What another node may just have written for a room of this name that is over must not be found in this one.
     if (isChosen) await this.#removeArchive(room);
     const users = [...state.occupants].map(([jid, affiliation]) => ({ jid, affiliation }));
@@ -213,12 +201,13 @@ export class LightRooms {
         this.#title(room.local),
       );
       if (done === undefined) throw noRoom();
+      this.#changes.add(1, "destroyed");
       const jids = [...done.before.occupants.keys()];
       await this.#changed(
         room.local,
         jids.map((jid) => this.#notice(room, id, destroyedNotice(jid), jid)),
       );
-      await this.#removeArchive(room);
+      await this.#endArchive(room);
       return [];
     });
   }
@@ -251,6 +240,7 @@ export class LightRooms {
         this.#title(room.local),
       );
       if (done === undefined) throw noRoom();
+      this.#changes.add(1, "configured");
       const { version: previous, occupants } = done.before;
       const { marked, effects } = this.#archive(room, id, configurationNotice(texts, { version }));
       const notice = marked(configurationNotice(texts, { previous, version }));
@@ -311,6 +301,7 @@ export class LightRooms {
   ): Promise<readonly Effect[]> {
     const { version } = versions;
     const over = after.size === 0;
+    this.#changes.add(1, over ? "destroyed" : "occupants");
     const { marked, effects } = over
       ? { marked: (payload: string) => this.#notice(room, id, payload), effects: [] }
       : this.#archive(room, id, affiliationsNotice(changes, { version }));
@@ -324,9 +315,9 @@ export class LightRooms {
       if (after.has(jid)) continue;
       notices.push(route(this.#notice(room, id, affiliationsNotice([{ jid, affiliation: "none" }]), jid)));
     }
-    this.#forget(room.local);
+    this.occupancy.changed(room.local);
     await this.#run(notices);
-    if (over) await this.#removeArchive(room);
+    if (over) await this.#endArchive(room);
     return effects;
   }
 
@@ -417,6 +408,12 @@ export class LightRooms {
     return { marked: (live: string, to?: string) => this.#notice(room, id, live + mark, to), effects };
   }
 
+  /** Another node may have made a room of this name since, which has begun its own. */
+  async #endArchive(room: Jid): Promise<void> {
+    const next = this.archive === undefined ? undefined : await this.store.load(room.local);
+    if (next === undefined) await this.#removeArchive(room);
+  }
+
   /** What has happened to the room stays, also when this fails; a later room of the name tries again. */
   async #removeArchive(room: Jid): Promise<void> {
     try {
@@ -433,13 +430,8 @@ export class LightRooms {
     return message({ from, type: "groupchat", id, payload, to: to === undefined ? undefined : parseJid(to) });
   }
 
-  #forget(room: string): void {
-    this.#cache?.forget(room);
-    this.#tell(room);
-  }
-
   async #changed(room: string, notices: readonly Stanza[]): Promise<void> {
-    this.#forget(room);
+    this.occupancy.changed(room);
     await this.#run(notices.map(route));
   }
 
@@ -453,11 +445,6 @@ class NobodyWilling extends Error {
   override readonly name = "NobodyWilling";
 }
 
-function only(present: Present | undefined, account: Jid): Present {
-  if (present?.affiliations.has(account.bare) !== true) throw noRoom();
-  return present;
-}
-
 /** @throws StanzaError item-not-found for whoever is no occupant. */
 function affiliationOf(occupants: Occupants, account: Jid) {
   const affiliation = occupants.get(account.bare);
@@ -465,15 +452,5 @@ function affiliationOf(occupants: Occupants, account: Jid) {
   return affiliation;
 }
 
-function addressesOf(jids: Iterable<string>): Jid[] {
-  const addresses: Jid[] = [];
-  for (const jid of jids) {
-    const address = parseJid(jid);
-    if (address !== undefined) addresses.push(address);
-  }
-  return addresses;
-}
-
-const noRoom = () => new StanzaError("item-not-found", { text: "You are in no such room" });
 const notAllowed = () => new StanzaError("not-allowed", { text: "That is for the owner of the room" });
 const refused = (text: string) => new StanzaError("bad-request", { text });

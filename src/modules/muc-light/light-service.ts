@@ -145,10 +145,10 @@ export class LightService {
           return `<configuration>${config}</configuration><occupants>${usersXml(usersIn(state))}</occupants>`;
         });
       case `set ${ns.mucLightConfiguration} query`:
-        await rooms.presentFor(room.local, from);
+        await rooms.occupancy.seenBy(from, room.local);
         return this.#done(stanza, await rooms.configure(room, from, rooms.schema.read(payload.elements()), stanza.id!));
       case `set ${ns.mucLightAffiliations} query`: {
-        await rooms.presentFor(room.local, from);
+        await rooms.occupancy.seenBy(from, room.local);
         const wishes = readAffiliations(payload.elements(), (jid) => rooms.isUser(jid));
         return this.#done(stanza, await rooms.affiliate(room, from, wishes, stanza.id!));
       }

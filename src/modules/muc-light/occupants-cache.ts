@@ -26,6 +26,8 @@ export class OccupantsCache {
   readonly #clock: Clock;
   readonly #settings: CacheSettings;
   #occupants = 0;
+  hits = 0;
+  misses = 0;
   /** Grows whenever something is forgotten because it is old: what was read before that may be old too. */
   changes = 0;
 
@@ -34,13 +36,19 @@ export class OccupantsCache {
     this.#settings = settings;
   }
 
+  /** Those that are remembered. */
+  get occupants(): number {
+    return this.#occupants;
+  }
+
   get(room: string): Present | undefined {
     const entry = this.#rooms.get(room);
-    if (entry === undefined) return undefined;
-    if (entry.until <= this.#clock.monotonic()) {
-      this.#remove(room, entry);
+    if (entry === undefined || entry.until <= this.#clock.monotonic()) {
+      if (entry !== undefined) this.#remove(room, entry);
+      this.misses++;
       return undefined;
     }
+    this.hits++;
     if (this.#settings.strategy === "lru") {
       this.#rooms.delete(room);
       this.#rooms.set(room, entry);

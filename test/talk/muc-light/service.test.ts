@@ -151,6 +151,18 @@ test("remembered occupants are forgotten when they change", async () => {
   await talk.stop();
 });
 
+test("what happens is counted", async () => {
+  const { talk, alice, bob } = await den();
+  await alice.sends(configuration("<subject>tea</subject>"));
+  await bob.sends(request("set", "affiliations", user("bob", "none")));
+  await alice.sends(request("set", "destroy"));
+  const counted = [...talk.counted].filter(([name]) => name.startsWith("mod_muc_light"));
+  expect(counted).toEqual(
+    ["created", "configured", "occupants", "destroyed"].map((change) => [`mod_muc_light changes_total ${change}`, 1]),
+  );
+  await talk.stop();
+});
+
 test("a person's data names his rooms and whom he blocks", async () => {
   const { talk, bob } = await den();
   await bob.sends(request("set", "blocking", "<user action='deny'>carol@localhost</user>", service));
