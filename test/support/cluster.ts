@@ -8,30 +8,37 @@ import { connectionToml } from "./server-database.ts";
 
 export interface ClusterPlan {
   readonly nodes: number;
-  readonly database: FreshDatabase;
-  /** Lines of `[cluster]` beside its name: by default the local fabric. */
-  readonly fabric?: string;
+  /** One for all, or each node's own way to it, by its number from 1. */
+  readonly database: FreshDatabase | ((node: number) => FreshDatabase);
+  /** Lines of `[cluster]` beside its name, for all or for each: by default the local fabric. */
+  readonly fabric?: string | ((node: number) => string);
   /** Tables of modules; by default all. */
   readonly modules?: string;
 }
 
 export class TestCluster {
   readonly nodes: readonly TestServer[];
+  /** Its name in the configuration. */
+  readonly name: string;
 
-  private constructor(nodes: readonly TestServer[]) {
+  private constructor(nodes: readonly TestServer[], name: string) {
     this.nodes = nodes;
+    this.name = name;
   }
 
   static async start(plan: ClusterPlan): Promise<TestCluster> {
     const name = `test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
     const nodes: TestServer[] = [];
-    const start = (number: number) =>
-      startServer({
-        database: connectionToml(plan.database),
+    const { database, fabric = 'fabric = "local"' } = plan;
+    const start = (number: number) => {
+      const lines = typeof fabric === "string" ? fabric : fabric(number);
+      return startServer({
+        database: connectionToml(typeof database === "function" ? database(number) : database),
         modules: plan.modules,
         general: "",
-        extra: `[cluster]\nname = "${name}"\nnode_name = "n${number}"\n${plan.fabric ?? 'fabric = "local"'}\n`,
+        extra: `[cluster]\nname = "${name}"\nnode_name = "n${number}"\n${lines}\n`,
       });
+    };
     try {
       // The first makes the tables, which takes it as long as all others together.
       nodes.push(await start(1));
@@ -40,7 +47,7 @@ export class TestCluster {
         if (other.status === "rejected") throw other.reason;
         nodes.push(other.value);
       }
-      const cluster = new TestCluster(nodes);
+      const cluster = new TestCluster(nodes, name);
       await cluster.ready();
       return cluster;
     } catch (error) {
@@ -84,6 +91,16 @@ export class TestCluster {
       views.push(Object.fromEntries(seen.map(({ name, sessions }) => [name, sessions])));
     }
     return views;
+  }
+
+  /** Resolves when all nodes believe the same of how many sessions each has; to that. Throws when they do not within the time. */
+  agreed(withinMs: number): Promise<Record<string, number>> {
+    return eventually(withinMs, async () => {
+      const views = await this.sessionCounts();
+      const texts = views.map((view) => JSON.stringify(Object.entries(view).sort()));
+      if (new Set(texts).size !== 1) throw new Error(`nodes disagree: ${texts.join(" ")}`);
+      return views[0]!;
+    });
   }
 
   async stop(): Promise<void> {

@@ -1,17 +1,20 @@
-/** A wire to a database server that can be cut, or fall silent, without the server's doing. */
+/** A wire to a server that can be cut, or fall silent, without the server's doing. */
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import type { ServerSettings } from "../../src/store/settings.ts";
 
-/** Stands between the store and the server, so that a test can unplug the wire without stopping a shared server. */
+/** A database, or anything that listens on a port. */
+export type WireTarget = Pick<ServerSettings, "host" | "port"> & Partial<Pick<ServerSettings, "driver">>;
+
+/** Stands between a client and the server, so that a test can unplug the wire without stopping a shared server. */
 export class LeakyWire {
   /** Swallows what either side says. */
   silent = false;
-  readonly #target: ServerSettings;
+  readonly #target: WireTarget;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   #port = 0;
 
-  constructor(target: ServerSettings) {
+  constructor(target: WireTarget) {
     this.#target = target;
   }
 
@@ -61,6 +64,6 @@ export class LeakyWire {
   }
 }
 
-function socketPath({ driver, host, port }: ServerSettings): string {
+function socketPath({ driver, host, port }: WireTarget): string {
   return driver === "pgsql" ? `${host}/.s.PGSQL.${port}` : host;
 }

@@ -26,6 +26,8 @@ export class ManagedClient {
   readonly resource: string;
   readonly sent: Sent[] = [];
   readonly received: Received[] = [];
+  /** Bodies of messages that came back as errors. */
+  readonly bounced: string[] = [];
   /** `from type` of every presence that came. */
   readonly presences: string[] = [];
   /** How often the session was resumed, and how often it had to be bound anew. */
@@ -36,6 +38,8 @@ export class ManagedClient {
   /** Longest time between two connections that carried a session, milliseconds. */
   longestSilenceMs = 0;
   online = false;
+  /** The last thing that happened, to be told when it does not come online. */
+  last = "";
   readonly #ports: () => readonly number[];
   #next: number;
   #socket: Socket | undefined;
@@ -106,6 +110,7 @@ export class ManagedClient {
     const port = ports[this.#next % ports.length]!;
     this.#authenticated = false;
     const socket = connect(port, "127.0.0.1");
+    this.last = `connecting to port ${port}, ${Math.round(performance.now())} ms`;
     this.#socket = socket;
     const scanner = new Scanner(
       {
@@ -142,6 +147,7 @@ export class ManagedClient {
 
   #take(frame: Frame): void {
     const socket = this.#socket!;
+    this.last = `${frame.name} from port ${socket.remotePort}, ${Math.round(performance.now())} ms`;
     switch (frame.name) {
       case "features":
         if (!this.#authenticated) {
@@ -181,6 +187,8 @@ export class ManagedClient {
         return;
       case "error":
         this.errors.push(frame.children[0] as string);
+        // Its address is another's: who came back would take it from that one, for ever.
+        if (frame.children[0] === "conflict") this.#stopped = true;
         return;
       case "iq":
         if (frameAttribute(frame, "id") === "bind") {
@@ -194,7 +202,8 @@ export class ManagedClient {
         this.#handled++;
         const from = frameAttribute(frame, "from") ?? "";
         const body = parseElement(`<m xmlns='jabber:client'>${frame.inner}</m>`).childText("body");
-        if (body !== undefined && frameAttribute(frame, "type") !== "error") this.received.push({ from, body });
+        if (frameAttribute(frame, "type") === "error") this.bounced.push(frameAttribute(frame, "id") ?? "");
+        else if (body !== undefined) this.received.push({ from, body });
         return;
       }
       case "presence":
