@@ -1,7 +1,9 @@
 /** MUC Light through @xmpp/client against the started server: groups, their archive and inbox, the operator, a restart. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { xml } from "@xmpp/client";
+import { eachDatabase } from "../support/databases.ts";
 import { startServer, type TestServer } from "../support/server.ts";
+import { connectionToml } from "../support/server-database.ts";
 import { XmppJs } from "../support/xmpp-js.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: the library brings no types
@@ -46,9 +48,9 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function online(username: string, resource: string): Promise<XmppJs> {
+async function online(username: string, resource: string, at = server): Promise<XmppJs> {
   const client = new XmppJs({
-    service: `xmpps://127.0.0.1:${server.tlsPort}`,
+    service: `xmpps://127.0.0.1:${at.tlsPort}`,
     username,
     password: "secret",
     resource,
@@ -229,3 +231,46 @@ test("the operator's commands, and a group that outlives a restart", async () =>
   expect(await refusal(server.ctl("muc_light", "getRoomConfig", "--room", room))).not.toBe("done");
   expect(await refusal(server.ctl("muc_light", "deleteRoom", "--room", room))).not.toBe("done");
 }, 60_000);
+
+await eachDatabase(describe, (database) => {
+  test("kill -9 loses nothing that was said in a group and acknowledged", async () => {
+    const fresh = await database.fresh();
+    try {
+      const plan = {
+        database: connectionToml(fresh),
+        modules: `${modules}[modules.mod_stream_management]\n`,
+        alone: true,
+      };
+      await using own = await startServer(plan);
+      for (const name of ["ann", "ben"]) await own.register(name);
+      const ann = await online("ann", "x", own);
+      const room = `kept@${service}`;
+      await ann.request(query("set", room, "create", xml("occupants", {}, user("ben", "member"))));
+      const acknowledged: string[] = [];
+      const enough = new Promise<void>((resolve) => {
+        ann.xmpp.streamManagement.on("ack", (stanza: Any) => {
+          if (stanza.is("message")) acknowledged.push(stanza.attrs.id);
+          if (acknowledged.length >= 100) resolve();
+        });
+      });
+      const sending = (async () => {
+        for (let n = 0; n < 400; n++) {
+          await ann.send(say(room, `m${n}`));
+          if (n % 20 === 0) await ann.send(xml("r", { xmlns: "urn:xmpp:sm:3" }));
+        }
+      })();
+      sending.catch(() => {});
+      await enough;
+      await own.kill("SIGKILL");
+      const known = new Set(acknowledged);
+      await ann.stop().catch(() => {});
+      await own.restart();
+      const said = (await own.ctl("muc_light", "getRoomMessages", "--room", room)) as { stanza: string }[];
+      const kept = said.map(({ stanza }) => / id='(m\d+)'/.exec(stanza)?.[1]);
+      expect([...known].filter((id) => !kept.includes(id))).toEqual([]);
+      expect(new Set(kept).size).toBe(kept.length);
+    } finally {
+      await fresh.drop();
+    }
+  }, 60_000);
+});
