@@ -132,6 +132,29 @@ describe("a link", () => {
     expect([b.received, acknowledged]).toEqual([["new"], true]);
   });
 
+  test("a receipt is told what became of its frame, and may send the next one then", async () => {
+    const { clock, network, a, b } = await pair();
+    const fate: string[] = [];
+    const receipt = (text: string, then?: string) => ({
+      dealtWith: () => {
+        fate.push(`${text} dealt with`);
+        if (then !== undefined) a.link.sendWith(2, frame(then), receipt(then));
+      },
+      lost: (error: Error) => fate.push(`${text} ${error.name}`),
+    });
+    for (const text of ["one", "two"]) a.link.sendWith(2, frame(text), receipt(text, `after ${text}`));
+    await clock.advanceSettling(50);
+    expect(b.received).toEqual(["one", "two", "after one", "after two"]);
+    expect(fate).toEqual(b.received.map((text) => `${text} dealt with`));
+    expect(a.link.unacknowledged(2)).toEqual({ frames: 0, bytes: 0 });
+    network.cut(1, 2);
+    network.cut(2, 1);
+    a.link.sendWith(2, frame("three"), receipt("three"));
+    await clock.advanceSettling(8_000);
+    a.link.sendWith(2, frame("four"), receipt("four"));
+    expect(fate.slice(4)).toEqual(["three PeerLost", "four PeerLost"]);
+  });
+
   test("is full at its window, drains, and refuses at twice that", async () => {
     const { clock, a, b } = await pair(1, { windowFrames: 10, windowBytes: 1000 });
     const held = Promise.withResolvers<void>();

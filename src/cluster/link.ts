@@ -55,6 +55,14 @@ export interface LinkEvents {
   frame(from: NodeIdentity, bytes: Uint8Array): void | Promise<void>;
 }
 
+/** What becomes of a frame; one of the two is called, once. Cheaper than a promise, where one would be made for every stanza. */
+export interface FrameReceipt {
+  /** The peer has dealt with it. */
+  dealtWith(): void;
+  /** `PeerLost` or `LinkFull`. */
+  lost(error: Error): void;
+}
+
 export interface LinkOptions {
   readonly channel: FabricChannel;
   readonly log: Log;
@@ -81,8 +89,7 @@ export interface LinkCounters {
 /** A frame that is not acknowledged. */
 interface OutFrame {
   readonly bytes: Uint8Array;
-  readonly resolve: (() => void) | undefined;
-  readonly reject: ((error: Error) => void) | undefined;
+  readonly receipt: FrameReceipt | undefined;
 }
 
 /** Both directions of the link with one peer, from its coming up to its going down. */
@@ -178,20 +185,30 @@ export class Link {
    * could not be taken.
    */
   send(node: number, bytes: Uint8Array, wantsAck: boolean): Promise<void> | undefined {
+    if (!wantsAck) {
+      const refusal = this.#take(node, bytes, undefined);
+      return refusal === undefined ? undefined : Promise.reject(refusal);
+    }
+    return new Promise<void>((resolve, reject) => {
+      this.sendWith(node, bytes, { dealtWith: resolve, lost: reject });
+    });
+  }
+
+  /** As `send`, but it is the receipt that is told, perhaps at once when the frame could not be taken. */
+  sendWith(node: number, bytes: Uint8Array, receipt: FrameReceipt): void {
+    const refusal = this.#take(node, bytes, receipt);
+    if (refusal !== undefined) receipt.lost(refusal);
+  }
+
+  #take(node: number, bytes: Uint8Array, receipt: FrameReceipt | undefined): Error | undefined {
     const line = this.#lines.get(node);
-    if (line === undefined) return Promise.reject(new PeerLost(node));
-    if (line.bytes > 2 * this.#windowBytes || line.unacknowledged > 2 * this.#windowFrames)
-      return Promise.reject(new LinkFull(node));
+    if (line === undefined) return new PeerLost(node);
+    if (line.bytes > 2 * this.#windowBytes || line.unacknowledged > 2 * this.#windowFrames) return new LinkFull(node);
     this.#sendFrame(line, line.next, bytes);
     line.bytes += bytes.length;
     this.counters.framesOut++;
-    if (!wantsAck) {
-      line.frames.push({ bytes, resolve: undefined, reject: undefined });
-      return undefined;
-    }
-    return new Promise<void>((resolve, reject) => {
-      line.frames.push({ bytes, resolve, reject });
-    });
+    line.frames.push({ bytes, receipt });
+    return undefined;
   }
 
   /** Whether so much waits for this peer that senders should wait too. Nobody is full who is not up. */
@@ -339,11 +356,12 @@ export class Link {
     if (count <= 0 || count > line.unacknowledged) return; // overtaken, or of nobody's making
     this.counters.acksIn++;
     const wasFull = line.drained !== undefined;
+    const told: FrameReceipt[] = [];
     for (let index = 0; index < count; index++) {
       const frame = line.frames[line.head]!;
       line.frames[line.head++] = undefined;
       line.bytes -= frame.bytes.length;
-      frame.resolve?.();
+      if (frame.receipt !== undefined) told.push(frame.receipt);
     }
     line.acknowledged = number;
     if (line.head === line.frames.length) {
@@ -357,6 +375,8 @@ export class Link {
       line.drained!.resolve();
       line.drained = undefined;
     }
+    // Last, since whoever is told may send more.
+    for (const receipt of told) receipt.dealtWith();
   }
 
   /** The peer says where it stands. */
@@ -425,12 +445,12 @@ export class Link {
     if (line === undefined) return;
     this.#lines.delete(peer.number);
     line.alive = false;
-    for (let index = line.head; index < line.frames.length; index++)
-      line.frames[index]!.reject?.(new PeerLost(peer.number));
+    const { frames, head } = line;
     line.frames = [];
     line.waiting = [];
     line.early.clear();
     line.drained?.resolve();
+    for (let index = head; index < frames.length; index++) frames[index]!.receipt?.lost(new PeerLost(peer.number));
   }
 
   #failed(line: Line, error: unknown): void {

@@ -36,7 +36,7 @@ export function stanzaToBytes(head: Uint8Array, stanza: Stanza): Uint8Array {
   const most = head.length + 1 + text.length * 3;
   if (scratch.length < most) scratch = new Uint8Array(most);
   scratch.set(head);
-  scratch[head.length] = kinds.indexOf(stanza.kind);
+  scratch[head.length] = stanza.kind === "message" ? 0 : stanza.kind === "presence" ? 1 : 2;
   const { written } = encoder.encodeInto(text, scratch.subarray(head.length + 1));
   const bytes = scratch.slice(0, head.length + 1 + written);
   if (scratch.length > 1024 * 1024) scratch = new Uint8Array(64 * 1024);
@@ -48,14 +48,13 @@ export function stanzaFromBytes(bytes: Uint8Array, at: number): Stanza {
   const kind = kinds[bytes[at] ?? 255];
   if (kind === undefined) throw new StanzaBytesError("no kind of stanza");
   const text = decoder.decode(at === 0 ? bytes.subarray(1) : bytes.subarray(at + 1));
-  const ends: number[] = [];
-  for (let from = 0; ends.length < 5; ) {
-    const end = text.indexOf(separator, from);
-    if (end < 0) throw new StanzaBytesError("a stanza cut short");
-    ends.push(end);
-    from = end + 1;
-  }
-  const [from, to, type, id, extra] = ends as [number, number, number, number, number];
+  const from = text.indexOf(separator);
+  const to = text.indexOf(separator, from + 1);
+  const type = text.indexOf(separator, to + 1);
+  const id = text.indexOf(separator, type + 1);
+  const extra = text.indexOf(separator, id + 1);
+  // One that is not found has the next search begin anew, so that places do not grow.
+  if (from < 0 || to < from || type < to || id < type || extra < id) throw new StanzaBytesError("a stanza cut short");
   const fromText = text.slice(0, from);
   const toText = text.slice(from + 1, to);
   const typeText = text.slice(to + 1, type);

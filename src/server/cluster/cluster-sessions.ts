@@ -1,7 +1,7 @@
 /** Sessions of other nodes, as the router sees them: looked up in the session directory, reached over the link. */
 import { WireError } from "../../cluster/bytes.ts";
 import type { NodeIdentity } from "../../cluster/fabric/fabric.ts";
-import { type Link, LinkFull } from "../../cluster/link.ts";
+import { type FrameReceipt, type Link, LinkFull } from "../../cluster/link.ts";
 import type { SessionDirectory } from "../../cluster/session-directory.ts";
 import { TableFull } from "../../cluster/table-store.ts";
 import type { SessionEnd } from "../../hooks/points.ts";
@@ -85,7 +85,7 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     const onTheWay = this.onTheWay(jid);
     if (onTheWay !== undefined) return onTheWay;
     const entry = this.#parts.directory.find(jid);
-    return entry === undefined ? undefined : new RemoteResource(this, jid.toBare(), entry);
+    return entry === undefined ? undefined : new RemoteResource(this, jid.toBare(), entry, jid);
   }
 
   onTheWay(jid: Jid): RemoteResource | undefined {
@@ -164,9 +164,9 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
       const over = this.#moving.keep(place, stanza, origin);
       if (over !== undefined) return over;
     }
-    const dealtWith = this.#send(place, stanza);
-    origin?.secure(dealtWith);
-    const { link } = this.#parts;
+    const { link, nodeNumber } = this.#parts;
+    if (place.node === nodeNumber) origin?.secure(this.#send(place, stanza));
+    else this.#sendOver(place, stanza, new StanzaReceipt(this, stanza, origin));
     return link.full(place.node) ? link.whenDrained(place.node) : undefined;
   }
 
@@ -185,22 +185,28 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
   async #send(place: Place, stanza: Stanza): Promise<void> {
     // What was kept for a session that has moved here.
     if (place.node === this.#parts.nodeNumber) return this.#delivered(place.serial, stanza);
-    const bytes = stanzaToBytes(deliverHead(place.serial), stanza);
-    try {
-      await this.#parts.link.send(place.node, bytes, true);
-    } catch (error) {
-      await this.#unsent(stanza, error);
-    }
+    return new Promise((resolve) => {
+      this.#sendOver(place, stanza, new StanzaReceipt(this, stanza, undefined, resolve));
+    });
   }
 
-  async #unsent(stanza: Stanza, error: unknown): Promise<void> {
-    if (error instanceof LinkFull) {
-      await this.#parts.router.fail(stanza, new StanzaError("resource-constraint", { type: "wait" }));
-      return;
+  #sendOver(place: Place, stanza: Stanza, receipt: StanzaReceipt): void {
+    this.#parts.link.sendWith(place.node, stanzaToBytes(deliverHead(place.serial), stanza), receipt);
+  }
+
+  /** Finds another way for a stanza whose node is gone; resolves when it is safe. Never rejects. */
+  async unsent(stanza: Stanza, error: Error): Promise<void> {
+    try {
+      if (error instanceof LinkFull) {
+        await this.#parts.router.fail(stanza, new StanzaError("resource-constraint", { type: "wait" }));
+        return;
+      }
+      // The tables may take a moment longer to forget a node than the link: then the same way would be found again, and again.
+      await new Promise<void>((resolve) => this.#parts.clock.after(rerouteMs, resolve));
+      await this.#giveBack(stanza);
+    } catch (cause) {
+      this.#parts.log.error({ err: cause }, "a stanza whose node is gone found no other way");
     }
-    // The tables may take a moment longer to forget a node than the link: then the same way would be found again, and again.
-    await new Promise<void>((resolve) => this.#parts.clock.after(rerouteMs, resolve));
-    await this.#giveBack(stanza);
   }
 
   /** The session this was for is gone with its node, or was when it came. */
@@ -300,5 +306,31 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
   #session(account: string, serial: number): Session | undefined {
     for (const session of this.#parts.router.sessions.of(account)) if (session.serial === serial) return session;
     return undefined;
+  }
+}
+
+/** What becomes of a stanza on its way to another node. A promise is made only where somebody waits for it. */
+class StanzaReceipt implements FrameReceipt {
+  readonly #sessions: ClusterSessions;
+  readonly #stanza: Stanza;
+  #safe: (() => void) | undefined;
+
+  constructor(sessions: ClusterSessions, stanza: Stanza, origin: Origin | undefined, safe?: () => void) {
+    this.#sessions = sessions;
+    this.#stanza = stanza;
+    this.#safe = safe;
+    origin?.secure(
+      new Promise((resolve) => {
+        this.#safe = resolve;
+      }),
+    );
+  }
+
+  dealtWith(): void {
+    this.#safe?.();
+  }
+
+  lost(error: Error): void {
+    void this.#sessions.unsent(this.#stanza, error).then(this.#safe);
   }
 }

@@ -3,6 +3,7 @@
  * been dealt with. Calls are questions with one answer. docs/cluster.md lists them for people.
  */
 import { WireError } from "../../cluster/bytes.ts";
+import { readU32, writeU32 } from "../../cluster/fabric/envelope.ts";
 import type { SessionEnd } from "../../hooks/points.ts";
 import type { MovingSession } from "../../stream/hand-over.ts";
 
@@ -102,14 +103,16 @@ export function jsonOf<T>(bytes: Uint8Array): T {
   }
 }
 
+const head = new Uint8Array(5);
+
+/** Valid until the next call. */
 export function deliverHead(serial: number): Uint8Array {
-  const head = new Uint8Array(5);
   head[0] = Frame.deliver;
-  new DataView(head.buffer).setUint32(1, serial);
+  writeU32(head, 1, serial);
   return head;
 }
 
 export function serialOf(bytes: Uint8Array): number {
   if (bytes.length < 6) throw new WireError("a delivery cut short");
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
+  return readU32(bytes, 1);
 }

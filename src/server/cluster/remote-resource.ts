@@ -24,10 +24,11 @@ export class RemoteResource implements Resource {
   readonly #marks: number;
   readonly #way: RemoteWay;
 
-  constructor(way: RemoteWay, account: Jid, entry: SessionEntry) {
+  /** `jid` is made of the entry where it is not known. */
+  constructor(way: RemoteWay, account: Jid, entry: SessionEntry, jid = Jid.withPrepared(account, entry.resource)) {
     this.#way = way;
     this.account = account;
-    this.jid = Jid.withPrepared(account, entry.resource);
+    this.jid = jid;
     this.node = entry.owner.number;
     this.incarnation = entry.owner.incarnation;
     this.serial = entry.serial;
