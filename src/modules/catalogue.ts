@@ -26,6 +26,7 @@ import { push } from "./push/push.ts";
 import { register } from "./register.ts";
 import { roster } from "./roster/roster.ts";
 import { sasl2 } from "./sasl2.ts";
+import { smartMarkers } from "./smart-markers/smart-markers.ts";
 import { stanzaId } from "./stanza-id.ts";
 import { streamManagement } from "./stream-management.ts";
 import { time } from "./time.ts";
@@ -37,7 +38,7 @@ type AnyModule = ModuleDefinition<any>;
 
 /**
  * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
- * whatever copies or stores; `mam` before `carbons`, whose copies bear its ids, and before `inbox`, which keeps them; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
+ * whatever copies or stores, and so does `smartMarkers`, which may keep markers private; `mam` before `carbons`, whose copies bear its ids, and before `inbox`, which keeps them; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
  * `roster` and `presence`, so that no message overtakes the backlog; `pubsub` behind `caps`, which learns what a client wants; `csi` last, since it releases past later filters.
  */
 export const catalogue: readonly AnyModule[] = [
@@ -49,6 +50,7 @@ export const catalogue: readonly AnyModule[] = [
   privacy,
   blocking,
   stanzaId,
+  smartMarkers,
   mam,
   inbox,
   carbons,

@@ -290,11 +290,22 @@ export function affiliateNow(room: Room, actor: string | undefined, changes: rea
   for (const change of changes) {
     const before = room.ownAffiliationOf(change.jid);
     room.state.affiliate(change.jid.bare, affiliatedBy(room, change));
+    tellParted(room, change);
     const concerned = concernedBy(room, change.jid);
     for (const occupant of concerned) effects.push(...toldTo(room, occupant, change, before, actor));
     if (concerned.length === 0 && before !== change.affiliation) effects.push(...toldOfAbsent(room, change));
   }
   return effects;
+}
+
+/** Who may not come back has no part in the room; nobody waits for what others do then. */
+function tellParted(room: Room, { jid, affiliation }: NewAffiliation): void {
+  const parted = affiliation === "outcast" || (affiliation === "none" && room.state.config.membersOnly);
+  if (!parted || jid.local === "") return;
+  const { rooms, log } = room.house;
+  rooms.parted(room.jid, jid.bare).catch((error: unknown) => {
+    log.warn({ err: error, room: room.jid.bare }, "what an account has kept of a room could not be removed");
+  });
 }
 
 function concernedBy(room: Room, jid: Jid): Occupant[] {
