@@ -111,8 +111,9 @@ export interface RoomMessage {
   readonly stanza: Stanza;
   /** The room's id of the message; "" when it has none. */
   readonly id: string;
-  /** Real bare addresses, or domains, by their affiliation to the room. */
-  readonly affiliations: ReadonlyMap<string, { readonly affiliation: string }>;
+  readonly kind: "muc" | "muclight";
+  /** Real bare addresses of all who belong to the room, whether or not they are in it: the occupants of MUC Light, else the affiliated. */
+  people(): Iterable<string>;
 }
 
 /** The listeners of `RoomHandlers`, for the module whose rooms they are. */

@@ -38,8 +38,9 @@ type AnyModule = ModuleDefinition<any>;
 
 /**
  * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
- * whatever copies or stores, and so does `smartMarkers`, which may keep markers private; `mam` before `carbons`, whose copies bear its ids, and before `inbox`, which keeps them; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
- * `roster` and `presence`, so that no message overtakes the backlog; `pubsub` behind `caps`, which learns what a client wants; `csi` last, since it releases past later filters.
+ * whatever copies or stores, and so does `smartMarkers`, which may keep markers private; `mam` before `carbons`, whose copies bear its ids; `carbons` before `offline`, so that errors of kept messages are copied; `offline` before
+ * `roster` and `presence`, so that no message overtakes the backlog; `pubsub` behind `caps`, which learns what a client wants; `inbox` behind
+ * `mam`, whose ids it keeps, behind `mucLight`, from whose rooms an account is taken before its inbox goes, and before `push`, which counts; `csi` last, since it releases past later filters.
  */
 export const catalogue: readonly AnyModule[] = [
   sasl2,
@@ -52,7 +53,6 @@ export const catalogue: readonly AnyModule[] = [
   stanzaId,
   smartMarkers,
   mam,
-  inbox,
   carbons,
   offline,
   offlineStub,
@@ -68,6 +68,7 @@ export const catalogue: readonly AnyModule[] = [
   httpUpload,
   muc,
   mucLight,
+  inbox,
   caps,
   pubsub,
   push,

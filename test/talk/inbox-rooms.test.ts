@@ -1,11 +1,14 @@
-/** mod_inbox and rooms: XEP-0045 rooms through what they tell, MUC Light through what it sends to each of its people. */
+/** mod_inbox and rooms: XEP-0045 rooms through what they tell, MUC Light also through what rooms say of themselves. */
 import { afterEach, describe, expect, test } from "bun:test";
 import type { ModuleDefinition } from "../../src/hooks/define-module.ts";
+import { catalogue } from "../../src/modules/catalogue.ts";
 import { inbox } from "../../src/modules/inbox/inbox.ts";
 import { mam } from "../../src/modules/mam/mam.ts";
-import { Conversation, type Person } from "../support/conversation.ts";
+import { mucLight } from "../../src/modules/muc-light/muc-light.ts";
+import type { Conversation, Person } from "../support/conversation.ts";
 import { field, inboxOf, lastIn, sets } from "../support/inbox-talk.ts";
 import { adminSet, configure, enter, inRoom, room, say } from "./muc/rooms.ts";
+import * as light from "./muc-light/rooms.ts";
 
 let talk: Conversation;
 afterEach(async () => {
@@ -100,85 +103,131 @@ describe("rooms", () => {
 });
 
 describe("MUC Light", () => {
-  const light = "muclight.localhost";
-  const club = `club@${light}`;
-  const affiliations = "urn:xmpp:muclight:0#affiliations";
-  let bob: Person;
+  const club = light.room;
+  const first = "affiliations";
 
-  async function begin(options: object = {}) {
-    talk = await Conversation.start({
-      modules,
-      options: { mod_inbox: { ...options } },
-      accounts: ["alice", "bob"],
-      answers: { roomKind: (domain) => (domain === light ? "muclight" : undefined) },
-    });
-    bob = await talk.login("bob@localhost/pc");
+  /** Alice owns the room; Bob is a member, who was added. */
+  async function begin(options: object = {}, more: readonly ModuleDefinition[] = []) {
+    const there = await light.den({}, { modules: [...more, ...modules], options: { mod_inbox: { ...options } } });
+    talk = there.talk;
+    return there;
   }
-  const arrives = (from: string, inside: string, id = "m") =>
-    talk
-      .arrives(`<message from='${from}' to='bob@localhost' type='groupchat' id='${id}'>${inside}</message>`)
-      .then(() => talk.clock.advance(2));
-  const becomes = (affiliation: string, who = "bob@localhost") =>
-    arrives(club, `<x xmlns='${affiliations}'><user affiliation='${affiliation}'>${who}</user></x><body/>`, "aff");
+  /** As `inboxOf`; what a room says of itself is told by its namespace. */
+  async function lines(person: Person, fields = ""): Promise<string[]> {
+    const { results } = await inboxOf(person, fields);
+    return results.map((result) => {
+      const last = lastIn(result);
+      const itself = last.elements().find((child) => child.name === "x");
+      const what = itself === undefined ? last.childText("body") : itself.ns.split("#")[1];
+      const box = result.childText("box") === "inbox" ? "" : ` ${result.childText("box")}`;
+      return `${result.attr("unread")} ${what}${box}`;
+    });
+  }
 
-  test("what others say counts, what he says himself reads", async () => {
-    await begin();
-    await arrives(`${club}/alice@localhost`, "<body>one</body>", "m1");
-    await arrives(`${club}/alice@localhost`, "<body>two</body>", "m2");
-    expect((await inboxOf(bob)).lines).toEqual([`${club} 2 two`]);
-    await bob.sends(mark(club, "m2"));
-    expect((await inboxOf(bob)).lines).toEqual([`${club} 0 two`]);
-    await arrives(`${club}/alice@localhost`, "<displayed xmlns='urn:xmpp:chat-markers:0' id='m2'/>");
-    await arrives(`${club}/alice@localhost`, "<body>three</body>", "m3");
-    await arrives(`${club}/bob@localhost`, "<body>four</body>", "m4");
-    expect((await inboxOf(bob)).lines).toEqual([`${club} 0 four`]);
+  test("what others say counts, in whatever state their devices are; what one says oneself reads", async () => {
+    const { alice, bob, carol } = await begin();
+    await alice.sends(light.affiliations(light.user("dave", "member")));
+    await alice.sends(light.say("one"));
+    await alice.sends(light.say("two"));
+    expect((await inboxOf(bob)).lines).toEqual([`${club} 3 two`]);
+    expect((await inboxOf(alice)).lines).toEqual([`${club} 0 two`]);
+    expect((await inboxOf(carol)).lines).toEqual([]);
+    const dave = await talk.login("dave@localhost/pc");
+    const { results } = await inboxOf(dave);
+    expect(results[0]!.attr("unread")).toBe("3");
+    const last = lastIn(results[0]!);
+    expect([last.attr("from"), last.attr("to")]).toEqual([`${club}/alice@localhost`, "dave@localhost"]);
+    await bob.sends(light.say("three"));
+    expect((await inboxOf(bob)).lines).toEqual([`${club} 0 three`]);
+    expect((await inboxOf(alice)).lines).toEqual([`${club} 1 three`]);
+  });
+
+  test("a marker reads for its sender alone, by the message's id or the archive's", async () => {
+    const { alice, bob } = await begin({}, [mam as ModuleDefinition]);
+    await alice.sends(light.say("one"));
+    await bob.sends(mark(club, "another"));
+    expect(await lines(bob)).toEqual(["2 one"]);
+    await bob.sends(mark(club, "m1"));
+    expect(await lines(bob)).toEqual(["0 one"]);
+    await bob.sends(light.say("two"));
+    const heard = (await alice.takes()).at(-1)!;
+    await alice.sends(mark(club, heard.child("stanza-id", "urn:xmpp:sid:0")!.attr("id")!));
+    expect(await lines(alice)).toEqual(["0 two"]);
+  });
+
+  test("the acknowledgement waits for the counts of all", async () => {
+    const { alice, bob } = await begin();
+    alice.secured.length = 0;
+    await alice.sends(light.say("one"));
+    expect(alice.secured.length).toBe(1);
+    await alice.secured[0];
+    expect(await lines(bob)).toEqual(["2 one"]);
   });
 
   test("his coming is a message, others' and the room's own words are none", async () => {
-    await begin();
-    await becomes("member");
-    expect((await inboxOf(bob)).results[0]!.attr("unread")).toBe("1");
-    await becomes("member", "alice@localhost");
-    await arrives(club, "<x xmlns='urn:xmpp:muclight:0#configuration'><roomname>Club</roomname></x><body/>");
-    expect((await inboxOf(bob)).results[0]!.attr("unread")).toBe("1");
-    await becomes("owner");
-    expect((await inboxOf(bob)).results[0]!.attr("unread")).toBe("2");
+    const { alice, bob } = await begin();
+    expect(await lines(bob)).toEqual([`1 ${first}`]);
+    expect(await lines(alice)).toEqual([`1 ${first}`]);
+    await alice.sends(light.affiliations(light.user("carol", "member")));
+    await alice.sends(light.configuration("<subject>tea</subject>"));
+    expect(await lines(bob)).toEqual([`1 ${first}`]);
+    await talk.stop();
+    const quiet = await begin({ aff_changes: false });
+    expect(await lines(quiet.bob)).toEqual([]);
   });
 
   test("his going removes the conversation, or moves it into the bin, or leaves it, as is configured", async () => {
-    for (const [options, lines] of [
+    for (const [options, expected] of [
       [{}, []],
       [{ aff_changes: false }, []],
-      [{ backend: "rdbms_async" }, [`${club} 2 x bin`]],
-      [{ backend: "rdbms_async", aff_changes: false }, [`${club} 1 one bin`]],
-      [{ remove_on_kicked: false }, [`${club} 2 x`]],
-      [{ remove_on_kicked: false, aff_changes: false }, [`${club} 1 one`]],
+      [{ backend: "rdbms_async" }, [`3 ${first} bin`]],
+      [{ backend: "rdbms_async", aff_changes: false }, ["1 one bin"]],
+      [{ remove_on_kicked: false }, [`3 ${first}`]],
+      [{ remove_on_kicked: false, aff_changes: false }, ["1 one"]],
     ] as const) {
-      await begin(options);
-      await arrives(`${club}/alice@localhost`, "<body>one</body>");
-      await arrives(club, `<x xmlns='${affiliations}'><user affiliation='none'>bob@localhost</user></x>`);
-      expect((await inboxOf(bob, field("box", "all"))).lines).toEqual([...lines]);
+      const { alice, bob } = await begin(options);
+      await alice.sends(light.say("one"));
+      await alice.sends(light.affiliations(light.user("bob", "none")));
+      expect(await lines(bob, field("box", "all"))).toEqual([...expected]);
+      await alice.sends(light.say("without him"));
+      expect(await lines(bob, field("box", "all"))).toEqual([...expected]);
       await talk.stop();
     }
     await begin();
   });
 
-  test("groups of unknown kinds and without the option are in no inbox", async () => {
-    await begin();
-    await arrives("club@elsewhere.example/alice@localhost", "<body>one</body>");
-    expect((await inboxOf(bob)).lines).toEqual([]);
-    await talk.stop();
-    await begin({ groupchat: ["muc"] });
-    await arrives(`${club}/alice@localhost`, "<body>one</body>");
-    expect((await inboxOf(bob)).lines).toEqual([]);
+  test("a room that is destroyed is in no inbox any more", async () => {
+    const { alice, bob } = await begin();
+    await alice.sends(light.say("one"));
+    await alice.sends(light.request("set", "destroy"));
+    for (const person of [alice, bob]) expect(await lines(person, field("box", "all"))).toEqual([]);
   });
 
-  test("what is set of a room's conversation holds as for others", async () => {
+  test("who leaves with his account leaves no conversation behind", async () => {
+    for (const options of [{}, { remove_on_kicked: false }, { backend: "rdbms_async" }]) {
+      const { alice, bob } = await begin(options);
+      await alice.sends(light.say("one"));
+      const account = bob.session.account;
+      // The catalogue has inboxes behind rooms, whose words of farewell would come too late otherwise.
+      expect(catalogue.indexOf(inbox)).toBeGreaterThan(catalogue.indexOf(mucLight));
+      for (const removed of talk.host.registry.accounts.removed.toReversed()) await removed(account);
+      await talk.settle();
+      const rows = await talk.store.db.selectFrom("inbox").select("username").execute();
+      expect(rows).toEqual([{ username: "alice" }]);
+      await talk.stop();
+    }
     await begin();
-    await arrives(`${club}/alice@localhost`, "<body>one</body>");
-    await sets(bob, `jid='${club}'`, "<read>true</read><box>archive</box>");
-    expect((await inboxOf(bob)).lines).toEqual([`${club} 0 one archive`]);
-    await arrives(`${club}/alice@localhost`, "<body>two</body>");
-    expect((await inboxOf(bob)).lines).toEqual([`${club} 1 two`]);
+  });
+
+  test("without the option rooms are in no inbox; what is set of a conversation holds as for others", async () => {
+    const { alice, bob } = await begin({ groupchat: ["muc"] });
+    await alice.sends(light.say("one"));
+    expect(await lines(bob)).toEqual([]);
+    await talk.stop();
+    const there = await begin();
+    await sets(there.bob, `jid='${club}'`, "<read>true</read><box>archive</box>");
+    expect(await lines(there.bob)).toEqual([`0 ${first} archive`]);
+    await there.alice.sends(light.say("two"));
+    expect(await lines(there.bob)).toEqual(["1 two"]);
   });
 });

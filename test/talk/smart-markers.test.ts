@@ -10,6 +10,7 @@ import { parseJid } from "../../src/stanza/jid.ts";
 import { Conversation, type Person } from "../support/conversation.ts";
 import { errorIn, inboxOf } from "../support/inbox-talk.ts";
 import { adminSet, configure, enter, inRoom, owner, room, say } from "./muc/rooms.ts";
+import * as light from "./muc-light/rooms.ts";
 
 const ns = "esl:xmpp:smart-markers:0";
 const markersNs = "urn:xmpp:chat-markers:0";
@@ -207,5 +208,43 @@ describe("in rooms", () => {
     await alice.sends(`<iq type='set' id='d' to='${room}'><query xmlns='${owner}'><destroy/></query></iq>`);
     await alice.sends(enter("Alice"));
     expect(await ofRoom(alice)).toEqual([]);
+  });
+});
+
+describe("in rooms of MUC Light", () => {
+  async function den(options: object = {}) {
+    const modules = [smartMarkers as ModuleDefinition];
+    const there = await light.den({}, { modules, options: { mod_smart_markers: { ...options } } });
+    talk = there.talk;
+    await there.alice.sends(mark(light.room, "displayed", "a", "", "groupchat"));
+    await there.bob.sends(mark(light.room, "displayed", "b", "", "groupchat"));
+    return there;
+  }
+  const ofRoom = async (person: Person) => (await markers(person, `peer='${light.room}'`)).sort();
+  const both = ["alice displayed a", "bob displayed b"];
+
+  test("occupants see each other's, others see and mark nothing", async () => {
+    const { alice, bob, carol } = await den();
+    for (const person of [alice, bob]) expect(await ofRoom(person)).toEqual(both);
+    await carol.sends(mark(light.room, "displayed", "c", "", "groupchat"));
+    expect(await ofRoom(carol)).toEqual([]);
+    expect(await ofRoom(alice)).toEqual(both);
+  });
+
+  test("who leaves, and a room that ends, leave nothing", async () => {
+    const { alice, bob } = await den();
+    await bob.sends(light.affiliations(light.user("bob", "none")));
+    expect(await ofRoom(alice)).toEqual(["alice displayed a"]);
+    expect(await ofRoom(bob)).toEqual([]);
+    await alice.sends(light.request("set", "destroy"));
+    expect(await talk.store.db.selectFrom("smart_markers").select("username").execute()).toEqual([]);
+  });
+
+  test("kept private they reach no occupant", async () => {
+    const { alice, bob } = await den({ keep_private: true });
+    await bob.receivesNothing();
+    expect(await ofRoom(alice)).toEqual(["alice displayed a"]);
+    await bob.sends(light.say("hello"));
+    expect((await alice.takes()).map(light.told)).toEqual(["bob@localhost says hello"]);
   });
 });

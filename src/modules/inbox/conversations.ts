@@ -1,4 +1,4 @@
-/** What messages do to inboxes: one to one, in rooms, and of MUC Light, whose messages come to each of its people. */
+/** What messages do to inboxes: one to one, and in rooms. */
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { type MaybePromise, type Outcome, secureBy } from "../../hooks/effect.ts";
 import type { RoomMessage } from "../../hooks/points.ts";
@@ -6,7 +6,6 @@ import type { Session } from "../../session/session.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
-import { stanzaIdBy } from "../../stanza/stanza-ids.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
 import { type Arrival, peerCharsMax } from "./inbox-tables.ts";
 import { inboxVerdict, markedIds } from "./inbox-verdict.ts";
@@ -65,9 +64,9 @@ export class Conversations {
     const { from, type } = stanza;
     if (from === undefined) return undefined;
     if (type === "groupchat") {
-      return this.#ofMucLight && this.#kindOf(from.domain) === "muclight"
-        ? this.#fromLight(stanza, account)
-        : undefined;
+      // What is said in rooms they tell themselves. What a room of MUC Light says of itself is for the one who gets it.
+      if (!this.#ofMucLight || from.resource !== "" || this.#kindOf(from.domain) !== "muclight") return undefined;
+      return this.#ofLightRoom(stanza, account);
     }
     const verdict = inboxVerdict(stanza);
     if (!verdict.shown) return undefined;
@@ -95,19 +94,8 @@ export class Conversations {
     return kind;
   }
 
-  /** MUC Light: from `room@service/user@host` when somebody speaks, and from the room itself when it speaks of itself. */
-  #fromLight(stanza: Stanza, account: Jid): MaybePromise<Outcome> {
-    const room = stanza.from!;
-    if (room.resource === "") return this.#ofLightItself(stanza, account);
-    const verdict = inboxVerdict(stanza);
-    if (!verdict.shown) return undefined;
-    const own = parseJid(room.resource)?.bare === account.bare;
-    return this.#ifExists(account, () => {
-      return secureBy(this.#arrive(account, room, stanza, { own, counted: verdict.counted && !own, inRoom: true }));
-    });
-  }
-
-  #ofLightItself(stanza: Stanza, account: Jid): MaybePromise<Outcome> {
+  /** The account has come or gone: what others hear of that is nothing to him. */
+  #ofLightRoom(stanza: Stanza, account: Jid): MaybePromise<Outcome> {
     const affiliation = ownAffiliation(stanza, account);
     if (affiliation === undefined) return undefined;
     const { affChanges, removeOnKicked, backend } = this.#house.options;
@@ -119,23 +107,23 @@ export class Conversations {
     }
     return this.#ifExists(account, () => {
       const stored: Promise<void>[] = [];
-      if (affChanges) stored.push(this.#arrive(account, room, stanza, { own: false, counted: true, inRoom: true }));
+      if (affChanges) stored.push(this.#arrive(account, room, stanza, { own: false, counted: true }));
       if (gone) stored.push(this.#writer.remove({ ...keyOf(account, room), binnedAt }));
       return stored.length === 0 ? undefined : secureBy(all(stored));
     });
   }
 
-  /** A MUC room has accepted a message: it is for everybody who is affiliated to the room, whether or not he is in it. */
-  said({ room, sender, stanza, id, affiliations }: RoomMessage): Outcome {
-    if (!this.#ofMuc) return undefined;
+  /** A room has accepted a message: it is for everybody who belongs to the room, whether or not he is there. */
+  said({ kind, room, sender, stanza, id, people }: RoomMessage): Outcome {
+    if (kind === "muc" ? !this.#ofMuc : !this.#ofMucLight) return undefined;
     const verdict = inboxVerdict(stanza);
     if (!verdict.shown || !fits(room.bare)) return undefined;
     const text = stanza.withTo(undefined).toXml();
     const rest = text.slice("<message".length);
     const last_at = this.#now();
     const stored = new Set<Promise<void>>();
-    for (const [jid, { affiliation }] of affiliations) {
-      if (affiliation === "outcast" || affiliation === "none" || !jid.endsWith(this.#suffix)) continue;
+    for (const jid of people()) {
+      if (!jid.endsWith(this.#suffix)) continue;
       const own = jid === sender.bare;
       const arrival: Arrival = {
         server: this.#house.domain,
@@ -160,7 +148,7 @@ export class Conversations {
     account: Jid,
     peer: Jid,
     stanza: Stanza,
-    { own, counted, inRoom = false }: { own: boolean; counted: boolean; inRoom?: boolean },
+    { own, counted }: { own: boolean; counted: boolean },
   ): Promise<void> {
     if (!fits(peer.bare)) return Promise.resolve();
     return this.#writer.arrive({
@@ -168,7 +156,7 @@ export class Conversations {
       box: "inbox",
       content: stanza.toXml(),
       msg_id: stanza.id ?? null,
-      room_msg_id: inRoom ? (stanzaIdBy(stanza, peer.toBare()) ?? null) : null,
+      room_msg_id: null,
       outgoing: own ? 1 : 0,
       last_at: this.#now(),
       unread_count: counted ? 1 : 0,

@@ -126,9 +126,16 @@ export class LightRooms {
     this.#copies += present.addresses.length;
     const said = utterance(stanza, room, this.context.random);
     const stored = this.archive?.store(room, sender, said);
-    if (stored === undefined) return [spread([said], present.addresses)];
-    const identified = said.withChild("stanza-id", ns.stanzaIds, new Xml(stanzaIdXml(room, stored.id)));
-    return [secureBy(stored.stored), spread([identified], present.addresses)];
+    const id = stored?.id ?? "";
+    const identified = id === "" ? said : said.withChild("stanza-id", ns.stanzaIds, new Xml(stanzaIdXml(room, id)));
+    const effects: Effect[] = stored === undefined ? [] : [secureBy(stored.stored)];
+    const { rooms } = this.context;
+    if (!rooms.unheard) {
+      const people = () => present.affiliations.keys();
+      effects.push(...rooms.said({ kind: "muclight", room, sender, stanza: identified, id, people }));
+    }
+    effects.push(spread([identified], present.addresses));
+    return effects;
   }
 
   // Rooms that begin and end.
@@ -177,7 +184,7 @@ export class LightRooms {
     const room = this.address(name);
     this.#changes.add(1, "created");
     // What another node may just have written for a room of this name that is over must not be found in this one.
-    if (isChosen) await this.#removeArchive(room);
+    if (isChosen) await this.#removeTraces(room);
     const users = [...state.occupants].map(([jid, affiliation]) => ({ jid, affiliation }));
     const { version } = state;
     const { marked, effects } = this.#archive(room, id, affiliationsNotice(users, { version }));
@@ -207,7 +214,7 @@ export class LightRooms {
         room.local,
         jids.map((jid) => this.#notice(room, id, destroyedNotice(jid), jid)),
       );
-      await this.#endArchive(room);
+      await this.#endTraces(room);
       return [];
     });
   }
@@ -313,11 +320,12 @@ export class LightRooms {
     }
     for (const jid of before.keys()) {
       if (after.has(jid)) continue;
+      await this.#removing(room, () => this.context.rooms.parted(room, jid));
       notices.push(route(this.#notice(room, id, affiliationsNotice([{ jid, affiliation: "none" }]), jid)));
     }
     this.occupancy.changed(room.local);
     await this.#run(notices);
-    if (over) await this.#endArchive(room);
+    if (over) await this.#endTraces(room);
     return effects;
   }
 
@@ -409,20 +417,20 @@ export class LightRooms {
   }
 
   /** Another node may have made a room of this name since, which has begun its own. */
-  async #endArchive(room: Jid): Promise<void> {
-    const next = this.archive === undefined ? undefined : await this.store.load(room.local);
-    if (next === undefined) await this.#removeArchive(room);
+  async #endTraces(room: Jid): Promise<void> {
+    if ((await this.store.load(room.local)) === undefined) await this.#removeTraces(room);
   }
 
-  /** What has happened to the room stays, also when this fails; a later room of the name tries again. */
-  async #removeArchive(room: Jid): Promise<void> {
+  /** Its archive, and what others keep of it. What has happened to the room stays, also when this fails; a later room of the name tries again. */
+  #removeTraces(room: Jid): Promise<void> {
+    return this.#removing(room, () => Promise.all([this.archive?.remove(room), this.context.rooms.destroyed(room)]));
+  }
+
+  async #removing(room: Jid, remove: () => Promise<unknown>): Promise<void> {
     try {
-      await this.archive?.remove(room);
+      await remove();
     } catch (error) {
-      this.context.log.error(
-        { err: error, room: room.bare },
-        "the archive of a room that is over could not be removed",
-      );
+      this.context.log.error({ err: error, room: room.bare }, "what is kept of a room, or of who has left it, stays");
     }
   }
 

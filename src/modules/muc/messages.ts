@@ -112,11 +112,22 @@ export function publish(room: Room, stanza: Stanza, publication: Publication): E
   if (retracted !== undefined) state.history.retract(retracted, occupantId);
   if (remembered && !stanza.has("no-store", ns.hints)) state.history.add(identified, house.clock.now(), occupantId, id);
   if (!house.rooms.unheard) {
-    const { affiliations } = state;
-    effects.push(...house.rooms.said({ room: room.jid, sender, stanza: identified, id, affiliations }));
+    const said = {
+      kind: "muc",
+      room: room.jid,
+      sender,
+      stanza: identified,
+      id,
+      people: () => belonging(room),
+    } as const;
+    effects.push(...house.rooms.said(said));
   }
   effects.push(spread([identified], state.everyone));
   return effects;
+}
+
+function* belonging({ state }: Room): Generator<string> {
+  for (const [jid, { affiliation }] of state.affiliations) if (affiliation !== "outcast") yield jid;
 }
 
 /** Without what only the room may say: its ids (XEP-0359 section 3, XEP-0421 section 3) and muc#user. */

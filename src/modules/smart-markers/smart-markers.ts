@@ -146,9 +146,12 @@ class SmartMarkers {
   async #seen(account: Jid, peer: Jid, thread: string, since: number): Promise<readonly Marker[]> {
     const own = { account, peer, thread };
     if (this.#private || account.bare === peer.bare) return this.#store.placed(own, since);
-    if (this.#isRoom(peer)) {
+    const kind = this.#house.ask("roomKind", peer.domain);
+    if (kind !== undefined) {
       const viewer = await this.#house.ask("roomViewer", peer, account);
-      if (viewer?.seesRealAddresses === true) return this.#store.inRoom(peer, thread, since, answerMax);
+      // Occupants of MUC Light bear their addresses openly.
+      const seesAll = viewer !== undefined && (kind === "muclight" || viewer.seesRealAddresses);
+      if (seesAll) return this.#store.inRoom(peer, thread, since, answerMax);
       return this.#store.placed(own, since);
     }
     const other = peer.local === "" ? [] : await this.#store.placed({ account: peer, peer: account, thread }, since);
