@@ -2,6 +2,7 @@
 import { accountCommands } from "./account.ts";
 import { clusterCommands } from "./cluster.ts";
 import type { Command } from "./command.ts";
+import { gdprCommands } from "./gdpr.ts";
 import { inboxCommands } from "./inbox.ts";
 import { mucCommands } from "./muc.ts";
 import { mucLightCommands } from "./muc-light.ts";
@@ -12,6 +13,7 @@ import { stanzaCommands } from "./stanza.ts";
 
 export const adminCommands: readonly Command[] = [
   ...accountCommands,
+  ...gdprCommands,
   ...sessionCommands,
   ...rosterCommands,
   ...mucCommands,

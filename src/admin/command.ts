@@ -37,6 +37,12 @@ export interface ImportReport {
   readonly invalidRecord: string[];
 }
 
+/** What was written of an account. */
+export interface ExportReport {
+  /** Rows by the name of their table. */
+  readonly rows: Readonly<Record<string, number>>;
+}
+
 /** Ending sessions; the streams' keeper does it. */
 export interface AdminSessions {
   close(resource: Resource, error: StreamError, how: "kicked"): Promise<void>;
@@ -59,6 +65,8 @@ export interface AdminContext {
   /** Begins to stop the node; returns at once. */
   stop(): void;
   readLines(filename: string): AsyncIterable<string>;
+  /** Writes everything that is kept of an account into a new ZIP file. Throws `AdminError` when the file cannot be written. */
+  exportPersonalData(account: Jid, filename: string, progress: (rows: number) => void): Promise<ExportReport>;
 }
 
 /** A command was asked for in a way it cannot be done. The message is for the person who asked. */
@@ -72,7 +80,8 @@ export class AdminError extends Error {
   }
 }
 
-export type ArgumentKind = "domain" | "username" | "jid" | "text" | "secret" | "integer" | "names" | "file";
+/** Files are on the machine of the node; "newFile" is one that is made. */
+export type ArgumentKind = "domain" | "username" | "jid" | "text" | "secret" | "integer" | "names" | "file" | "newFile";
 
 export interface Argument {
   readonly kind: ArgumentKind;

@@ -23,8 +23,10 @@ export interface GivenArguments {
   readonly asked: readonly string[];
   /** Names of secrets that stand on the command line. */
   readonly exposed: readonly string[];
-  /** Names of files, which are absolute now. */
+  /** Names of files that are read, which are absolute now. */
   readonly files: readonly string[];
+  /** The name of a file that is made, which is absolute now. */
+  readonly makes: string | undefined;
 }
 
 /**
@@ -47,13 +49,16 @@ export function sortArguments(
   const asked: string[] = [];
   const exposed: string[] = [];
   const files: string[] = [];
+  let makes: string | undefined;
   for (const [name, { kind }] of Object.entries(command.arguments)) {
     const value = given[name];
     if (value === undefined) continue;
     if (kind === "secret" && value === "-") asked.push(name);
     else if (kind === "secret") exposed.push(name);
     else if (kind === "file" && value !== "") files.push(name);
-    if (kind !== "secret" || value !== "-") args[name] = files.includes(name) ? resolve(currentFolder, value) : value;
+    else if (kind === "newFile") makes = name;
+    const isPath = files.includes(name) || (name === makes && value !== "");
+    if (kind !== "secret" || value !== "-") args[name] = isPath ? resolve(currentFolder, value) : value;
   }
   try {
     // What the node would refuse is refused before a password is asked for; "-" stands for the ones to come.
@@ -62,7 +67,7 @@ export function sortArguments(
     if (error instanceof AdminError) throw usage(error.message, fullName);
     throw error;
   }
-  return { args, asked, exposed, files };
+  return { args, asked, exposed, files, makes };
 }
 
 function usage(message: string, fullName: string): CliFailure {
@@ -81,7 +86,7 @@ export async function runCtl(
   options: CtlOptions,
   fullName: string,
 ): Promise<void> {
-  const { args, asked, exposed, files } = sortArguments(command, given, process.cwd(), fullName);
+  const { args, asked, exposed, files, makes } = sortArguments(command, given, process.cwd(), fullName);
   for (const name of exposed) {
     process.stderr.write(
       `meerkat: warning: --${name} on the command line is visible to other users of this machine, and your shell may ` +
@@ -97,14 +102,14 @@ export async function runCtl(
   asked.forEach((name, index) => {
     (args as Record<string, string>)[name] = secrets[index]!;
   });
-  const bar = files.length === 1 ? await progressBar(args[files[0]!]!) : undefined;
+  const bar = makes !== undefined ? rowCounter() : files.length === 1 ? await progressBar(args[files[0]!]!) : undefined;
   const request = { category: command.category, command: command.name, args };
   try {
     const result = await askNode(request, {
       dataDir,
       progress: (done) => bar?.update(done),
     });
-    bar?.update(bar.getTotal());
+    if (makes === undefined) bar?.update(bar.getTotal());
     bar?.stop();
     print(result, options.json === true);
   } catch (error) {
@@ -130,6 +135,15 @@ async function progressBar(file: string): Promise<SingleBar | undefined> {
   });
   bar.start(lines, 0);
   return bar;
+}
+
+/** A number on standard error that grows; what is written has an end that nobody knows. */
+function rowCounter(): SingleBar | undefined {
+  if (process.stderr.isTTY !== true) return undefined;
+  const format = "{value} rows | {duration_formatted}";
+  const counter = new SingleBar({ format, stream: process.stderr, hideCursor: null });
+  counter.start(0, 0);
+  return counter;
 }
 
 /** `1:05`; nothing is known of the end before there was a beginning. */

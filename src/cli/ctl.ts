@@ -30,6 +30,7 @@ const placeholders: Readonly<Record<ArgumentKind, string>> = {
   integer: "<number>",
   names: "<name,name>",
   file: "<file>",
+  newFile: "<file>",
 };
 
 /** The tree `ctl` → category → command. */

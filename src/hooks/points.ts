@@ -82,6 +82,8 @@ export interface AccountHandlers {
   passwordChanged(account: Jid): MaybePromise<void>;
   /** Remove every trace; sessions have been closed already. */
   removed(account: Jid): MaybePromise<void>;
+  /** An account of another host of this server is removed: remove what services of this host, such as rooms, keep of it. */
+  guestRemoved(account: Jid): MaybePromise<void>;
 }
 export type AccountEventName = keyof AccountHandlers;
 
@@ -229,6 +231,8 @@ export interface Questions {
   readsArchive(session: Session): MaybePromise<boolean | undefined>;
   /** Everything a module keeps of an account, table by table; asked of all modules (`askAll`) when a person wants his data. */
   personalData(account: Jid): readonly PersonalData[] | undefined;
+  /** As `personalData`, of an account of another host of this server: what services of this host, such as rooms, keep of it. */
+  guestData(account: Jid): readonly PersonalData[] | undefined;
   /** Features of a client's resource, as XEP-0115 or 0390 told us; undefined when it has told nothing we could check. */
   clientFeatures(session: Session): MaybePromise<readonly string[] | undefined>;
 }

@@ -60,6 +60,7 @@ export class Registry implements Registrar {
     registered: [],
     passwordChanged: [],
     removed: [],
+    guestRemoved: [],
   };
   readonly rooms = new RoomListeners();
   readonly inlineFeatures: InlineFeature[] = [];

@@ -2,6 +2,8 @@
 import type { FastToken } from "../auth/account-lookup.ts";
 import { option } from "../config/option.ts";
 import { defineModule } from "../hooks/define-module.ts";
+import { isoTime, personalRows } from "../hooks/personal-rows.ts";
+import type { PersonalData } from "../hooks/points.ts";
 import type { FastTokenService } from "../hooks/services.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { integer, key, millis, text } from "../store/columns.ts";
@@ -76,6 +78,7 @@ export const fastAuthToken = defineModule({
     on.provide("fastTokens", tokens);
     on.account("passwordChanged", (account) => tokens.forget(account));
     on.account("removed", (account) => tokens.forget(account));
+    on.answer("personalData", (account) => [tokens.personalData(account)]);
     return undefined;
   },
 });
@@ -147,6 +150,20 @@ class FastTokens implements FastTokenService {
 
   async invalidate(account: Jid, userAgentId: string): Promise<void> {
     await this.#client(account, userAgentId).execute();
+  }
+
+  /** Which installations there are; never the tokens, with which somebody could log in. */
+  personalData(account: Jid): PersonalData {
+    const query = this.#db
+      .selectFrom("fast_auth_tokens")
+      .select(["user_agent", "slot", "mechanism", "expires_at"])
+      .where("domain", "=", this.#domain)
+      .where("username", "=", account.local);
+    return personalRows("login_tokens", this.#db, query, ["user_agent", "slot"], {
+      user_agent: (row) => row.user_agent,
+      mechanism: (row) => row.mechanism,
+      expires_at: (row) => isoTime(row.expires_at),
+    });
   }
 
   async forget(account: Jid): Promise<void> {

@@ -77,6 +77,16 @@ export const last = defineModule({
       return undefined;
     });
     on.account("removed", (account) => book.forget(account));
+    on.answer("personalData", (account) => [
+      {
+        name: "last_activity",
+        columns: ["time", "status"],
+        async *rows() {
+          const activity = await book.get(account);
+          if (activity !== undefined) yield [new Date(activity.at).toISOString(), activity.status];
+        },
+      },
+    ]);
     on.provide("last", book);
     return () => book.stop();
   },

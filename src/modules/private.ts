@@ -2,6 +2,8 @@
 import { option } from "../config/option.ts";
 import { defineModule, type ModuleContext } from "../hooks/define-module.ts";
 import { type Effect, reply } from "../hooks/effect.ts";
+import { isoTime, personalRows } from "../hooks/personal-rows.ts";
+import type { PersonalData } from "../hooks/points.ts";
 import type { PrivateStorageService } from "../hooks/services.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
@@ -80,6 +82,7 @@ export const privateStorage = defineModule({
     on.iq("set", "user", ns.private, "query", refuse);
 
     on.account("removed", (account) => storage.removeAll(account));
+    on.answer("personalData", (account) => [storage.personalData(account)]);
 
     on.provide("privateStorage", new AdminStorage(storage, context, stored));
     return undefined;
@@ -229,6 +232,20 @@ export class PrivateStorage {
   #tooMany(): StanzaError {
     return new StanzaError("resource-constraint", {
       text: `One account may store ${this.#limits.itemsMax} different elements`,
+    });
+  }
+
+  personalData(account: Jid): PersonalData {
+    const db = this.#store.tables<PrivateTables>();
+    const query = db
+      .selectFrom("private_storage")
+      .select(["element", "data", "created_at"])
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local);
+    return personalRows("private_storage", db, query, ["element"], {
+      element: (row) => row.element,
+      data: (row) => row.data,
+      changed_at: (row) => isoTime(row.created_at),
     });
   }
 

@@ -130,6 +130,10 @@ export class AccountDirectory implements AccountService, AccountLookup {
       .keeper()
       .closeAll(account, new StreamError("not-authorized", "The account was removed"), "kicked");
     for (const handler of host.registry.accounts.removed) await handler(account);
+    for (const other of this.#parts.hosts.values()) {
+      if (other === host) continue;
+      for (const handler of other.registry.accounts.guestRemoved) await handler(account);
+    }
     await this.#parts.accounts.remove(account.domain, account.local);
   }
 

@@ -7,6 +7,7 @@ import { version } from "../util/version.ts";
 import type { IncompleteAccount, KeyCompletion } from "./complete-keys.ts";
 import { importUsers } from "./import-users.ts";
 import type { NodeParts } from "./node-parts.ts";
+import { exportPersonalData } from "./personal-data.ts";
 import { readLines } from "./read-lines.ts";
 
 export interface AdminContextParts {
@@ -64,5 +65,12 @@ export function adminContext({ node, nodeName, completion, cluster, stop }: Admi
     counters: core.router.counters,
     stop: () => stop("asked to by an administrator"),
     readLines,
+    exportPersonalData: (account, filename, progress) =>
+      exportPersonalData(
+        { hosts: core.router.hosts, accounts: core.accountRows, writes: core.writes, clock: node.clock },
+        account,
+        filename,
+        progress,
+      ),
   };
 }

@@ -85,6 +85,18 @@ export class Accounts {
   }
 
   /** False when there is no such account. */
+  /** When the account was made, milliseconds since the epoch; undefined when there is none. */
+  async createdAt(domain: string, username: string): Promise<number | undefined> {
+    const row = await this.#store
+      .tables<AccountTables>()
+      .selectFrom("users")
+      .select("created_at")
+      .where("domain", "=", domain)
+      .where("username", "=", username)
+      .executeTakeFirst();
+    return row?.created_at;
+  }
+
   async setCredentials(domain: string, username: string, passDetails: string): Promise<boolean> {
     const result = await this.#db
       .updateTable("users")

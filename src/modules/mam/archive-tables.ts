@@ -107,6 +107,7 @@ export const archiveMigrations: readonly Migration[] = [
     },
   },
   { name: "archive/2-statistics", up: countWordsBetter },
+  { name: "archive/3-forget-words", up: forgetWords },
 ];
 
 /**
@@ -116,6 +117,12 @@ export const archiveMigrations: readonly Migration[] = [
 async function countWordsBetter(schema: Schema): Promise<void> {
   if (schema.dialect !== "postgres") return;
   await sql.raw("alter table archive_messages alter column words set statistics 1000").execute(schema.db);
+}
+
+/** FTS5 only marks what is deleted until it merges its index, which may be never; so the words of a removed account would stay. */
+async function forgetWords(schema: Schema): Promise<void> {
+  if (schema.dialect !== "sqlite") return;
+  await sql.raw("insert into archive_words (archive_words, rank) values ('secure-delete', 1)").execute(schema.db);
 }
 
 /** Full-text search is each database's own: the only part of the tables that differs. */

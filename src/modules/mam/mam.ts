@@ -67,7 +67,7 @@ export const mam = defineModule({
       on.answer("sentArchiveId", (stanza) => archives.sentId(stanza));
       on.answer("readFromArchive", (session, id) => archives.readBy(session, id));
       on.answer("readsArchive", (session) => archives.reads(session));
-      on.answer("personalData", (account) => [archives.personalData(account)]);
+      on.answer("personalData", (account) => archives.personalData(account));
       on.bound((session) => archives.bound(session));
       on.account("removed", (account) => archives.removeAccount(account));
       on.provide("archive", archives);

@@ -1,6 +1,7 @@
 /** XEP-0441 Message Archive Management Preferences: which messages a user wants to be archived. */
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import type { MaybePromise } from "../../hooks/effect.ts";
+import type { PersonalData } from "../../hooks/points.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -108,6 +109,18 @@ export class PreferenceBook {
     const row = { owner: account.bare, preferences: JSON.stringify(preferences) };
     await upsertRow(this.#db, "archive_preferences", row, ["owner"]);
     this.#forget(account);
+  }
+
+  personalData(account: Jid): PersonalData {
+    const read = () => this.get(account);
+    return {
+      name: "archive_preferences",
+      columns: ["default", "always", "never"],
+      async *rows() {
+        const { default: behaviour, always, never } = await read();
+        yield [behaviour, always.join("\n"), never.join("\n")];
+      },
+    };
   }
 
   async remove(account: Jid): Promise<void> {

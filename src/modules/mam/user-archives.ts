@@ -307,7 +307,12 @@ export class UserArchives implements ArchiveService {
     await this.#preferences?.remove(account);
   }
 
-  personalData(account: Jid): PersonalData {
+  personalData(account: Jid): readonly PersonalData[] {
+    const messages = this.#messagesOf(account);
+    return this.#preferences === undefined ? [messages] : [messages, this.#preferences.personalData(account)];
+  }
+
+  #messagesOf(account: Jid): PersonalData {
     const store = this.#store;
     return {
       name: "archive",

@@ -21,7 +21,9 @@ export const mucLight = defineModule({
     const service = new LightService(rooms);
     on.serve(domain, (stanza) => service.take(stanza));
     on.account("removed", (account) => rooms.removeAccount(account));
+    on.account("guestRemoved", (account) => rooms.removeAccount(account));
     on.answer("personalData", (account) => rooms.store.personalData(account));
+    on.answer("guestData", (account) => rooms.store.personalData(account));
     on.answer("roomKind", (served) => (served === domain ? "muclight" : undefined));
     on.answer("roomViewer", (room, account) => rooms.viewer(room, account));
     if (context.options.roomsInRosters) on.answer("rosterAdditions", (account) => rosterItems(rooms, account));

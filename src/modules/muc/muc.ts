@@ -28,9 +28,11 @@ export const muc = defineModule({
     const service = new RoomService(domain, context);
     on.serve(domain, (stanza, origin) => service.take(stanza, origin));
     on.account("removed", (account) => service.removeAccount(account));
+    on.account("guestRemoved", (account) => service.removeAccount(account));
     // Every node is told, and looks after the rooms it has itself.
     on.cluster("lost", ({ jid }) => service.occupantGone(jid));
     on.answer("personalData", (account) => service.store.personalData(account));
+    on.answer("guestData", (account) => service.store.personalData(account));
     on.answer("roomKind", (served) => (served === domain ? "muc" : undefined));
     on.answer("roomViewer", (room, account) => service.viewer(room, account));
     on.provide("rooms", new RoomAdministration(service));

@@ -8,7 +8,7 @@
  */
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { deliverTo, handled, type MaybePromise, type Outcome, route, secureBy } from "../../hooks/effect.ts";
-import type { SessionEnd } from "../../hooks/points.ts";
+import type { PersonalData, SessionEnd } from "../../hooks/points.ts";
 import type { OfflineService } from "../../hooks/services.ts";
 import { mostAvailable } from "../../router/route.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
@@ -522,6 +522,10 @@ export class Mailboxes implements OfflineService {
   async count(account: Jid): Promise<number> {
     await this.#house.writes.flush();
     return this.#store.count(account);
+  }
+
+  personalData(account: Jid): PersonalData {
+    return this.#store.personalData(account);
   }
 
   async clear(account: Jid): Promise<number> {

@@ -1,4 +1,6 @@
 /** The messages that wait for their recipients, in the database. */
+import { isoTime, personalRows } from "../../hooks/personal-rows.ts";
+import type { PersonalData } from "../../hooks/points.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { autoId, key, millis, text } from "../../store/columns.ts";
 import type { GroupCommit } from "../../store/group-commit.ts";
@@ -135,6 +137,19 @@ export class OfflineStore {
       async run(trx) {
         await trx.deleteFrom("offline_messages").where("id", "in", ids).execute();
       },
+    });
+  }
+
+  personalData(account: Jid): PersonalData {
+    const query = this.#db
+      .selectFrom("offline_messages")
+      .select(["id", "from_jid", "stored_at", "stanza"])
+      .where("domain", "=", account.domain)
+      .where("username", "=", account.local);
+    return personalRows("offline_messages", this.#db, query, ["id"], {
+      from: (row) => row.from_jid,
+      stored_at: (row) => isoTime(row.stored_at),
+      message: (row) => row.stanza,
     });
   }
 

@@ -70,6 +70,7 @@ export const offline = defineModule({
     on.account("removed", async (account) => {
       await mailboxes.clear(account);
     });
+    on.answer("personalData", (account) => [mailboxes.personalData(account)]);
     on.provide("offline", mailboxes);
     return undefined;
   },

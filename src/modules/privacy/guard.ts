@@ -112,6 +112,7 @@ export class Guard {
       this.#ended(session);
       return undefined;
     });
+    on.answer("personalData", (account) => [this.#store.personalData(account)]);
     on.account("removed", async (account) => {
       await this.#store.remove(account);
       this.#remembered.delete(account.bare);

@@ -1,4 +1,6 @@
 /** Privacy lists in the database: all lists of an account in one row, changed only from the version that was read. */
+import { personalRows } from "../../hooks/personal-rows.ts";
+import type { PersonalData } from "../../hooks/points.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { integer, key, text } from "../../store/columns.ts";
@@ -130,6 +132,18 @@ export class PrivacyStore {
       .where("version", "=", expected)
       .executeTakeFirst();
     return Number(numUpdatedRows) === 1;
+  }
+
+  personalData(account: Jid): PersonalData {
+    const query = this.#db
+      .selectFrom("privacy_lists")
+      .select(["username", "default_list", "lists"])
+      .where("domain", "=", account.domain)
+      .where("username", "=", account.local);
+    return personalRows("privacy_lists", this.#db, query, ["username"], {
+      default_list: (row) => row.default_list,
+      lists: (row) => row.lists,
+    });
   }
 
   async remove(account: Jid): Promise<void> {

@@ -1,5 +1,7 @@
 /** RFC 6121 rosters in the database: one row a contact, and one row an account that numbers its changes. */
 import type { Transaction } from "kysely";
+import { isoTime, personalRows } from "../../hooks/personal-rows.ts";
+import type { PersonalData } from "../../hooks/points.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { flag, key, millis, text } from "../../store/columns.ts";
 import { isRetriable, ValueTooLong } from "../../store/errors.ts";
@@ -353,3 +355,25 @@ function rowOf(owner: Owner, item: RosterItem, now: number): RosterRow {
     created_at: now,
   };
 }
+
+/** Everything that is kept of an account's contacts, mere requests included. */
+export function personalRoster(store: Store, account: Owner): PersonalData {
+  const db = store.tables<RosterTables>();
+  const query = db
+    .selectFrom("rosterusers")
+    .select([...allColumns, "created_at"])
+    .where("server", "=", account.domain)
+    .where("username", "=", account.local);
+  return personalRows("roster", db, query, ["jid"], {
+    jid: (row) => row.jid,
+    name: (row) => row.nick,
+    subscription: (row) => subscriptionWords[row.subscription] ?? row.subscription,
+    ask: (row) => askWords[row.ask] ?? row.ask,
+    groups: (row) => row.grps.split(separator).filter(Boolean).join("\n"),
+    request: (row) => row.askmessage,
+    created_at: (row) => isoTime(row.created_at),
+  });
+}
+
+const subscriptionWords: Readonly<Record<string, string>> = { N: "none", T: "to", F: "from", B: "both" };
+const askWords: Readonly<Record<string, string>> = { N: "none", O: "out", I: "in", B: "both" };

@@ -7,7 +7,7 @@ import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { Xml } from "../../xml/xml.ts";
 import { AdminRosters } from "./roster-service.ts";
-import { rosterMigrations } from "./roster-store.ts";
+import { personalRoster, rosterMigrations } from "./roster-store.ts";
 import { Rosters } from "./rosters.ts";
 import { isSubscriptionType } from "./subscription.ts";
 
@@ -74,6 +74,7 @@ export const roster = defineModule({
       await context.run(await rosters.forget(account));
     });
 
+    on.answer("personalData", (account) => [personalRoster(context.store, account)]);
     on.answer("rosterItem", (account, contact) => rosters.entry(account, contact));
     on.answer("roster", (account) => rosters.entries(account));
     on.answer("presenceContacts", (account) => rosters.presenceContacts(account));

@@ -1,4 +1,6 @@
 /** XEP-0054 vCards in the database: the XML as the client sent it, and the hash of its picture. */
+import { isoTime, personalRows } from "../../hooks/personal-rows.ts";
+import type { PersonalData } from "../../hooks/points.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { key, millis, text } from "../../store/columns.ts";
 import type { Migration } from "../../store/migrations.ts";
@@ -69,6 +71,15 @@ export class VcardStore {
       .where("server", "=", account.domain)
       .where("username", "=", account.local)
       .execute();
+  }
+
+  personalData(account: Jid): PersonalData {
+    const query = this.#rowOf(account.domain, account.local).select(["username", "vcard", "avatar", "changed_at"]);
+    return personalRows("vcard", this.#store.tables<VcardTables>(), query, ["username"], {
+      vcard: (row) => row.vcard,
+      avatar: (row) => row.avatar,
+      changed_at: (row) => isoTime(row.changed_at),
+    });
   }
 
   #rowOf(server: string, username: string) {

@@ -133,6 +133,7 @@ export const vcard = defineModule({
       return store.avatar(account);
     });
     on.account("removed", (account) => store.remove(account));
+    on.answer("personalData", (account) => [store.personalData(account)]);
 
     const check = async (account: Jid) => {
       if (!(await context.accountExists(account))) {
