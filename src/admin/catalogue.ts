@@ -13,13 +13,13 @@ import { stanzaCommands } from "./stanza.ts";
 
 export const adminCommands: readonly Command[] = [
   ...accountCommands,
-  ...gdprCommands,
   ...sessionCommands,
   ...rosterCommands,
   ...mucCommands,
   ...mucLightCommands,
   ...inboxCommands,
   ...stanzaCommands,
+  ...gdprCommands,
   ...serverCommands,
   ...clusterCommands,
 ];
