@@ -116,7 +116,7 @@ suite(`python3-slixmpp${available ? "" : " (not installed)"}`, () => {
     for (const feature of ["urn:xmpp:ping", "urn:xmpp:time", "jabber:iq:version", "jabber:iq:last", "vcard-temp"])
       expect(features).toContain(feature);
     expect(rest).toEqual({
-      items: 2,
+      items: 4,
       ping: true,
       version: "Meerkat",
       time: "20",
