@@ -241,6 +241,9 @@ async function live(server: TestServer): Promise<{ upload: string }> {
   await he.message(`${word} to him`);
   await he.send(parse(`<message type='chat' id='m2' to='${zelda}'><body>an answer with ${word}</body></message>`));
   await she.message(`an answer with ${word}`);
+  await she.send(
+    parse(`<message type='chat' to='${bob}'><displayed xmlns='urn:xmpp:chat-markers:0' id='m2'/></message>`),
+  );
   await she.send(parse(`<presence type='unavailable'><status>${word} away</status></presence>`));
   await she.caughtUp();
   await she.stop();
@@ -351,6 +354,7 @@ const expected = [
   "pubsub_subscriptions",
   "push_registrations",
   "roster",
+  "smart_markers",
   "uploads",
   "vcard",
 ];
