@@ -13,7 +13,6 @@ import { resultOf, writeResult } from "./report/result.ts";
 import { tableOf } from "./report/table.ts";
 import { run } from "./run.ts";
 import { scenarios } from "./scenarios/catalogue.ts";
-import { messages } from "./scenarios/messages.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 import { serverKinds } from "./servers/catalogue.ts";
 import { firstLineOf, type ServerKind } from "./servers/server.ts";
@@ -109,11 +108,23 @@ async function microBenchmarks(names: readonly string[], options: readonly strin
   for (const name of names) await runMicro(name, 0, options, defaultOut);
 }
 
-async function showProfile(options: { case: string; seconds: number; functions: number }): Promise<void> {
-  const each = messages.cases({ quick: false, seconds: options.seconds }).find(({ name }) => name === options.case);
-  if (each === undefined) throw new Error(`messages has no case "${options.case}"`);
+interface ProfileOptions {
+  readonly scenario: string;
+  readonly case: string;
+  readonly seconds: number;
+  readonly functions: number;
+}
+
+async function showProfile(options: ProfileOptions): Promise<void> {
+  const scenario = scenarios.find(({ name }) => name === options.scenario);
+  if (scenario === undefined) throw new Error(`there is no scenario "${options.scenario}"`);
+  const cases = scenario.cases({ quick: false, seconds: options.seconds });
+  const each = cases.find(({ name }) => name === options.case);
+  if (each === undefined) {
+    throw new Error(`${scenario.name} has no case "${options.case}", but ${cases.map(({ name }) => name).join("; ")}`);
+  }
   const loadCore = availableParallelism() > 1 ? 1 : 0;
-  const { profile: found } = await profile(each, { serverCore: 0, loadCore }, (line) => console.error(line));
+  const { profile: found } = await profile(scenario, each, { serverCore: 0, loadCore }, (line) => console.error(line));
   const { parts, functions } = sharesOf(found);
   const large = parts.filter(({ share }) => share >= 0.005);
   const rest = parts.filter(({ share }) => share < 0.005).reduce((sum, { share }) => sum + share, 0);
@@ -160,8 +171,9 @@ program
   });
 program
   .command("profile")
-  .summary("a CPU profile of this server under a case of messages, by part")
-  .option("--case <name>", "the case of messages", "plain, 10 outstanding")
+  .summary("a CPU profile of this server under a case of a scenario, by part")
+  .option("--scenario <name>", "such as login", "messages")
+  .option("--case <name>", "the case of it", "plain, 10 outstanding")
   .option("--seconds <n>", "how long", positive, 8)
   .option("--functions <n>", "how many of the costliest functions to list", positive, 25)
   .action(showProfile);

@@ -1,11 +1,10 @@
-/** Where the server's time goes: a CPU profile of Meerkat under a case of `messages`, summed up by part of the house. */
+/** Where the server's time goes: a CPU profile of Meerkat under a case of a scenario, summed up by part of the house. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Outcome } from "./load/plan.ts";
 import { run } from "./run.ts";
-import { messages } from "./scenarios/messages.ts";
-import type { Case } from "./scenarios/scenario.ts";
+import type { Case, Scenario } from "./scenarios/scenario.ts";
 import { meerkat } from "./servers/meerkat.ts";
 
 /** The format of Chrome's developer tools. */
@@ -65,6 +64,7 @@ export function sharesOf({ nodes, samples }: CpuProfile): { parts: Share[]; func
 
 /** Runs the case once with the profiler on. */
 export async function profile(
+  scenario: Scenario,
   each: Case,
   cores: { serverCore: number; loadCore: number },
   progress: (line: string) => void,
@@ -79,7 +79,7 @@ export async function profile(
         return meerkat.start({ ...plan, runtimeArguments });
       },
     };
-    const series = await run(messages, { kinds: [kind], cases: [each], rounds: 1, ...cores, progress });
+    const series = await run(scenario, { kinds: [kind], cases: [each], rounds: 1, ...cores, progress });
     const file = readdirSync(folder).find((name) => name.endsWith(".cpuprofile"));
     if (file === undefined) throw new Error("the runtime has left no profile");
     return {

@@ -4,6 +4,11 @@ import { Histogram } from "../measure/statistics.ts";
 import { Fleet, sleep } from "./fleet.ts";
 import type { LoginsPlan, Outcome } from "./plan.ts";
 
+/** So many before it is measured: a server that compiles what it runs often is compiling until then. */
+const warmupLogins = 10_000;
+/** How many times the usual warming up that may take. */
+const patience = 3;
+
 export async function logins(plan: LoginsPlan): Promise<Outcome> {
   let count = 0;
   let next = 0;
@@ -34,7 +39,11 @@ export async function logins(plan: LoginsPlan): Promise<Outcome> {
     () => `${count} logins`,
   );
   await sleep(plan.warmupSeconds * 1000);
-  fleet.check();
+  const deadline = performance.now() + plan.warmupSeconds * 1000 * patience;
+  await fleet.until(
+    () => count >= warmupLogins || performance.now() > deadline,
+    () => `${count} logins`,
+  );
   took.clear();
   const begun = count;
   const before = snapshot(plan.serverPid, plan.apart);

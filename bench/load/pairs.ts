@@ -1,7 +1,8 @@
 /**
  * Users 2k and 2k+1 talk. Closed loop: `window` messages go back and forth in each pair; whoever receives one sends one.
  * Open loop: messages are due at fixed times whether or not the server keeps up, all users taking turns, and latency
- * counts from the time a message was due.
+ * counts from the time a message was due. It warms up in a closed loop: a server that compiles what it runs often would
+ * need minutes at a low rate, and its compiler would be measured instead of its work.
  */
 import { residentBytes, snapshot, usage } from "../measure/process.ts";
 import type { Client } from "./client.ts";
@@ -12,12 +13,14 @@ import type { MemorySample, Outcome, PairsPlan } from "./plan.ts";
 const drainMs = 30_000;
 /** Anything that comes later than this after the last would be a duplicate. */
 const quietMs = 300;
+/** Of an open loop, before it is measured. */
+const settleInMs = 1_000;
 
 export async function pairs(plan: PairsPlan): Promise<Outcome> {
   if (plan.users % 2 !== 0) throw new Error("pairs need an even number of users");
   const ledger = new Ledger(plan.bodyBytes, (text) => process.stderr.write(`${text}\n`));
   const outboxes: Outbox[] = [];
-  let replying = plan.window > 0;
+  let replying = true;
   const send = (client: Client, due: number) => {
     client.send(outboxes[client.index - plan.first]!.next(due));
     ledger.sent++;
@@ -38,15 +41,20 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
     outboxes.push(new Outbox(client.index, partner.jid, "chat", plan.bodyBytes));
   }
 
-  const clock = plan.window > 0 ? undefined : new OpenLoop(plan.rate, fleet.clients, send);
-  if (clock === undefined) {
-    for (let at = 0; at < plan.users; at += 2) {
-      for (let message = 0; message < plan.window; message++) send(fleet.clients[at]!, microseconds());
-      fleet.clients[at]!.flush();
-    }
-  } else clock.start();
+  for (let at = 0; at < plan.users; at += 2) {
+    for (let message = 0; message < Math.max(plan.window, 1); message++) send(fleet.clients[at]!, microseconds());
+    fleet.clients[at]!.flush();
+  }
   await sleep(plan.warmupSeconds * 1000);
   fleet.check();
+  const clock = plan.window > 0 ? undefined : new OpenLoop(plan.rate, fleet.clients, send);
+  if (clock !== undefined) {
+    replying = false;
+    await arrived(ledger);
+    clock.start();
+    await sleep(settleInMs);
+    fleet.check();
+  }
 
   ledger.latency.clear();
   const receivedBefore = ledger.received;
@@ -62,8 +70,7 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
     p99Ms: ledger.latency.quantile(0.99) / 1000,
     maxMs: ledger.latency.max / 1000,
   };
-  const deadline = performance.now() + drainMs;
-  while (ledger.received < ledger.sent && performance.now() < deadline) await sleep(20);
+  await arrived(ledger);
   await sleep(quietMs);
   fleet.check();
   return {
@@ -77,6 +84,12 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
     residentEnd: residentBytes(plan.serverPid),
     samples,
   };
+}
+
+/** Waits for what is under way, not for ever. */
+async function arrived(ledger: Ledger): Promise<void> {
+  const deadline = performance.now() + drainMs;
+  while (ledger.received < ledger.sent && performance.now() < deadline) await sleep(20);
 }
 
 /** Passes the measured time, taking samples of memory on the way if they are wanted. */
