@@ -1,5 +1,5 @@
 /** RFC 5802 and RFC 7677: SCRAM, the server's side, with and without channel binding. */
-import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, hash as digestOf, timingSafeEqual } from "node:crypto";
 import { type ChannelBindingType, channelBindingTypes } from "./channel-bindings.ts";
 import { base64, type Credentials, decodeBase64, keyBytes, type ScramHash, type ScramKeys } from "./credentials.ts";
 import { decodeMessage, failure, malformed, type SaslContext, type SaslExchange, type SaslStep } from "./exchange.ts";
@@ -134,7 +134,7 @@ export class ScramExchange implements SaslExchange {
     for (let index = 0; index < clientKey.length; index++) {
       clientKey[index] = (clientKey[index] as number) ^ (final.proof[index] as number);
     }
-    const right = equal(createHash(this.hash).update(clientKey).digest(), keys.storedKey);
+    const right = equal(digestOf(this.hash, clientKey, "buffer"), keys.storedKey);
     const signature = createHmac(this.hash, keys.serverKey).update(authMessage).digest();
     if (!right || decoy) return failure("not-authorized", undefined, username);
     const mechanism = scramName[this.hash] + (this.plus ? "-PLUS" : "");

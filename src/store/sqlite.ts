@@ -1,6 +1,6 @@
 /**
- * The embedded database: SQLite through `node:sqlite`. One connection writes, a second one reads while a transaction
- * is open; other processes may share the file. Statements run on the event loop's thread: they are short and indexed.
+ * The embedded database: SQLite through `node:sqlite`. One connection writes, and reads; a second one reads while a
+ * transaction is open. Other processes may share the file. Statements run on the event loop's thread: they are short and indexed.
  */
 
 import { closeSync, mkdirSync, openSync } from "node:fs";
@@ -294,7 +294,8 @@ class SqliteFile {
    */
   select(name: string, sql: string, parameters: BoundValue[]): MaybePromise<unknown[]> {
     if (!this.isOpen) return Promise.reject(closedError());
-    const connection = this.#reader ?? (this.#locked ? undefined : this.#writer);
+    // The writer's pages stay in memory over its own commits; the reader has to read them anew after each.
+    const connection = this.#locked ? this.#reader : this.#writer;
     if (connection === undefined || this.#busyMs > sliceMs) return this.#selectLater(name, sql, parameters);
     const { clock, observe } = this.context;
     const started = clock.monotonic();

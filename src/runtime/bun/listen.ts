@@ -177,10 +177,9 @@ class TcpListener implements Listener {
       native.terminate();
       return undefined;
     }
+    // Writes are batched by turn already, and Bun has turned off that the kernel waits for more (TCP_NODELAY).
     const socket = new TcpSocket(native, this.#settings, address, port);
     native.data = socket;
-    // Writes are batched by turn already; waiting for more (RFC 896) would only delay them.
-    native.setNoDelay(true);
     socket.attach(this.#options.connected(socket));
     return socket;
   }
