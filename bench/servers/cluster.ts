@@ -53,13 +53,14 @@ fabric = "${fabric}"
 ${servers}`;
     writeFileSync(join(own, "meerkat.toml"), configOf(plan, plain, tls, extra));
     const start = [program, "start", "--config", join(own, "meerkat.toml"), "--data", own];
-    commands.push([process.execPath, ...runtimeArguments, ...start]);
+    commands.push(start);
   }
   const [first] = ports as [(typeof ports)[number]];
   const args = ["-c", scriptOf(commands)];
   let server: RunningServer;
   try {
-    const shared = { core, command: "sh", args, folder, held: true };
+    const environment = { BUN_OPTIONS: runtimeArguments.join(" ") };
+    const shared = { core, command: "sh", args, folder, held: true, environment };
     server = await startOnCore({ ...shared, plainPort: first.plain, tlsPort: first.tls });
   } catch (error) {
     await nats?.stop();

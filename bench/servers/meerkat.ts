@@ -59,16 +59,16 @@ export const meerkat: ServerKind = {
   },
   async start(plan): Promise<RunningServer> {
     const { folder, core, features, runtimeArguments = [] } = plan;
-    if (features.cluster !== undefined)
-      return startCluster(plan, features.cluster, configOf, join(root, "src/main.ts"));
+    const program = join(root, "bin/meerkat");
+    if (features.cluster !== undefined) return startCluster(plan, features.cluster, configOf, program);
     const [plainPort, tlsPort] = [await freePort(), await freePort()];
     writeFileSync(join(folder, "meerkat.toml"), configOf(plan, plainPort, tlsPort));
-    const args = [join(root, "src/main.ts"), "start", "--config", join(folder, "meerkat.toml"), "--data", folder];
     return startOnCore({
       core,
-      command: process.execPath,
-      args: [...runtimeArguments, ...args],
+      command: program,
+      args: ["start", "--config", join(folder, "meerkat.toml"), "--data", folder],
       folder,
+      environment: { BUN_OPTIONS: runtimeArguments.join(" ") },
       plainPort,
       tlsPort,
     });
