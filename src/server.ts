@@ -225,7 +225,7 @@ async function build(
     drained ??= (async () => {
       node.draining = true;
       for (const close of doors) await close();
-      if (cluster === undefined) return { moved: 0, closed: 0 };
+      if (cluster === undefined) return { rooms: 0, moved: 0, closed: 0 };
       return drain({ core, cluster: cluster.node, clock, log, avoid, withinMs: drainMs });
     })();
     return drained;

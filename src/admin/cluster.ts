@@ -38,8 +38,8 @@ export interface AdminCluster {
   tables(): readonly ClusterTableView[];
   /** What is wrong, in plain words; empty when nothing is. */
   problems(): Promise<readonly string[]>;
-  /** Moves all sessions away and stops this node; resolves to how many were moved. */
-  drain(): Promise<{ moved: number; closed: number }>;
+  /** Moves all rooms and sessions away and stops this node; resolves to how many. */
+  drain(): Promise<{ rooms: number; moved: number; closed: number }>;
   forget(name: string): Promise<"forgotten" | "unknown" | "alive">;
   /** Runs a command on all other nodes that are up; those that fail are left out, and logged. */
   everywhere(category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<readonly unknown[]>;
@@ -110,7 +110,7 @@ export const clusterCommands: readonly Command[] = [
   {
     category: "node",
     name: "drain",
-    doc: "Moves the sessions of this node to others, then stops it.",
+    doc: "Moves the rooms and sessions of this node to others, then stops it.",
     example: "meerkat ctl node drain",
     arguments: {},
     run: (context) => clusterOf(context).drain(),

@@ -199,9 +199,19 @@ export class Replicator {
     return this.#channel.self;
   }
 
-  /** The node through which a key that must be unique is created; this node's number when it is this one. */
-  createVia(key: string): number {
-    return rendezvous(key, [this.#channel.self.number, ...this.#peers.keys()])!;
+  /**
+   * The node through which a key that must be unique is created; this node's number when it is this one. Those that are to be avoided
+   * are chosen only when there is no other.
+   */
+  createVia(key: string, avoid?: ReadonlySet<number>): number {
+    const all = [this.#channel.self.number, ...this.#peers.keys()];
+    if (avoid === undefined || avoid.size === 0) return rendezvous(key, all)!;
+    return (
+      rendezvous(
+        key,
+        all.filter((number) => !avoid.has(number)),
+      ) ?? rendezvous(key, all)!
+    );
   }
 
   /** Sends what was written in this turn now. */

@@ -5,7 +5,7 @@ import type { OptionSpec, OptionsOf } from "../config/option.ts";
 import type { HttpPool } from "../config/settings.ts";
 import type { Log } from "../observe/log.ts";
 import type { ModuleMetrics } from "../observe/metrics.ts";
-import type { Resource } from "../session/resource.ts";
+import type { Origin, Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
@@ -15,7 +15,7 @@ import type { Store } from "../store/store.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import type { Xml } from "../xml/xml.ts";
-import type { Effect, MaybePromise } from "./effect.ts";
+import type { MaybePromise, Outcome } from "./effect.ts";
 import type { Placement } from "./placement.ts";
 import type { Answered, Questions, Registrar, RoomEvents, Stranger } from "./points.ts";
 import type { Services } from "./services.ts";
@@ -81,8 +81,11 @@ export interface ModuleContext<Options> {
   placement(name: string): Placement;
   /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */
   readonly nodeNumber: number;
-  /** Runs effects outside of a handler (a timer, the end of a background job). */
-  run(effects: readonly Effect[]): MaybePromise<void>;
+  /**
+   * Runs effects outside of a handler (a timer, the end of a background job), or, given the stanza that has caused them and who waits for it,
+   * in the place of the house: for whoever must know when they have been carried out.
+   */
+  run(effects: Outcome, cause?: Stanza, origin?: Origin): MaybePromise<void>;
   accountExists(account: Jid): MaybePromise<boolean>;
   accounts: AccountService;
   /** Sends an IQ to a client of ours, or to any address elsewhere, and resolves with its result or error stanza; rejects with `StanzaError` remote-server-timeout. */

@@ -8,7 +8,7 @@ import type { MaybePromise } from "./effect.ts";
  * made once. A node alone is home of everything.
  */
 export interface Placement {
-  /** The node that holds this key, or is to make what is missing; undefined when that is this one. */
+  /** The node that holds this key, or is to make what is missing; undefined when that is this one. While a thing moves, what is forwarded waits. */
   home(key: string): RemoteHome | undefined;
   /** This node holds the key from now on. */
   claim(key: string): void;
@@ -19,6 +19,8 @@ export interface Placement {
    * through the other.
    */
   onConflict(handler: (key: string) => void): void;
+  /** How things move to another node when this one is drained. */
+  moves(things: MovableThings): void;
 }
 
 /** The way to a thing on another node. */
@@ -27,5 +29,26 @@ export interface RemoteHome {
   forward(stanza: Stanza, origin: Origin | undefined): MaybePromise<void>;
 }
 
+/** Things that can go on at another node. */
+export interface MovableThings {
+  /** Whether a key is one of these; hosts share a placement. */
+  has(key: string): boolean;
+  /**
+   * No stanza for it comes in any more, until `settled`. Resolves, when what was under way is done and all of it sent, to the thing as plain
+   * data; to undefined when there is nothing to move, for it is gone or rests in the database (and is released). Rejects when that takes too long.
+   */
+  pack(key: string): Promise<unknown>;
+  /** It lives at another node now and is forgotten here without a word; or it has stayed and goes on. */
+  settled(key: string, moved: boolean): void;
+  /** Goes on with it here, and claims the key. False when it cannot. */
+  unpack(key: string, data: unknown): boolean;
+}
+
 /** A node alone. */
-export const allHere: Placement = { home: () => undefined, claim() {}, release() {}, onConflict() {} };
+export const allHere: Placement = {
+  home: () => undefined,
+  claim() {},
+  release() {},
+  onConflict() {},
+  moves() {},
+};

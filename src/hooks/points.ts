@@ -282,6 +282,8 @@ export interface Registrar {
   cluster<Name extends ClusterEventName>(name: Name, handler: ClusterHandlers[Name]): void;
   account<Name extends AccountEventName>(name: Name, handler: AccountHandlers[Name]): void;
   room<Name extends RoomEventName>(name: Name, handler: RoomHandlers[Name]): void;
+  /** The node is about to stop, and what could move to others has: a last word to those whose sessions are still there. */
+  stopping(handler: () => Outcome): void;
   /** One handler a type, target, namespace and element name; a second one is an error at start. */
   iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void;
   /** An IQ before authentication (XEP-0077). */

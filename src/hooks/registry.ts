@@ -63,6 +63,7 @@ export class Registry implements Registrar {
     guestRemoved: [],
   };
   readonly rooms = new RoomListeners();
+  readonly stoppings: (() => Outcome)[] = [];
   readonly inlineFeatures: InlineFeature[] = [];
   readonly boundDescriptions: ((session: Session) => MaybePromise<Xml | undefined>)[] = [];
   readonly streamFeatures: (() => Xml | undefined)[] = [];
@@ -92,6 +93,10 @@ export class Registry implements Registrar {
 
   room<Name extends RoomEventName>(name: Name, handler: RoomHandlers[Name]): void {
     this.rooms.add(name, handler);
+  }
+
+  stopping(handler: () => Outcome): void {
+    this.stoppings.push(handler);
   }
 
   iq(type: "get" | "set", target: IqTarget, namespace: string, name: string, handler: IqHandler): void {

@@ -11,9 +11,11 @@ import { type ModuleMetrics, unwatched } from "../observe/metrics.ts";
 import { Host } from "../router/host.ts";
 import { PendingRequests } from "../router/pending-requests.ts";
 import { Router } from "../router/route.ts";
+import { carryOut } from "../router/stages.ts";
 import { SessionTable } from "../session/session-table.ts";
 import { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
+import { presence } from "../stanza/stanza.ts";
 import { Accounts, accountMigrations } from "../store/accounts.ts";
 import { GroupCommit } from "../store/group-commit.ts";
 import { type Migration, migrate } from "../store/migrations.ts";
@@ -71,6 +73,8 @@ export interface Core {
   readonly hasher: PasswordHasher;
   readonly writes: GroupCommit;
   readonly startedAt: number;
+  /** Modules say a last word to those whose sessions are still there; once. */
+  announceStop(): Promise<void>;
   /** Ends all sessions, then everything else in reverse order. The store is its owner's to close. */
   stop(): Promise<void>;
 }
@@ -128,6 +132,11 @@ export async function startCore(parts: CoreParts): Promise<Core> {
       }),
     );
   }
+  let announced: Promise<void> | undefined;
+  const announceStop = (): Promise<void> => {
+    announced ??= sayGoodbye(router, log);
+    return announced;
+  };
   return {
     router,
     keeper,
@@ -136,7 +145,9 @@ export async function startCore(parts: CoreParts): Promise<Core> {
     hasher,
     writes,
     startedAt,
+    announceStop,
     async stop() {
+      await announceStop();
       for (const session of [...router.sessions.all()]) {
         await keeper.close(session, new StreamError("system-shutdown"), "shutdown");
       }
@@ -145,6 +156,18 @@ export async function startCore(parts: CoreParts): Promise<Core> {
       await writes.close();
     },
   };
+}
+
+async function sayGoodbye(router: Router, log: Log): Promise<void> {
+  for (const host of router.hosts.values()) {
+    for (const stopping of host.registry.stoppings) {
+      try {
+        await carryOut(stopping(), presence({}), router, undefined);
+      } catch (error) {
+        log.error({ err: error, host: host.domain }, "a module could not say its last word");
+      }
+    }
+  }
 }
 
 /** Each migration once, however many hosts have its module. */

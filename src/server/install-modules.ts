@@ -2,7 +2,7 @@
 import type { AccessRules } from "../config/access.ts";
 import type { HttpPool } from "../config/settings.ts";
 import type { InstalledModule, ModuleContext } from "../hooks/define-module.ts";
-import type { Effect, MaybePromise } from "../hooks/effect.ts";
+import type { MaybePromise } from "../hooks/effect.ts";
 import { allHere, type Placement } from "../hooks/placement.ts";
 import type { Log } from "../observe/log.ts";
 import type { ModuleMetrics } from "../observe/metrics.ts";
@@ -82,6 +82,9 @@ export function installModules(
   return stops;
 }
 
+/** What effects without a cause are carried out for. */
+const nothing = presence({});
+
 function contextFor(
   host: Host,
   module: InstalledModule,
@@ -117,8 +120,8 @@ function contextFor(
     told: () => surroundings.cluster.told(),
     placement: (name) => surroundings.cluster.placement(name),
     nodeNumber: surroundings.cluster.nodeNumber,
-    run: (effects: readonly Effect[]) => {
-      const done = carryOut(effects, presence({}), router, undefined);
+    run: (effects, cause = nothing, origin) => {
+      const done = carryOut(effects, cause, router, origin);
       return done instanceof Promise ? done.then(() => undefined) : undefined;
     },
     accountExists: (account) => accounts.exists(account),

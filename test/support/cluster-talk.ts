@@ -9,6 +9,7 @@ import { SimClock } from "../../src/runtime/sim/clock.ts";
 import { type SimMachine, SimNetwork } from "../../src/runtime/sim/network.ts";
 import { SimRandom } from "../../src/runtime/sim/random.ts";
 import { ClusterNode } from "../../src/server/cluster/cluster-node.ts";
+import { type DrainReport, drain } from "../../src/server/cluster/drain.ts";
 import { type Core, startCore } from "../../src/server/core.ts";
 import type { Session, SessionLink } from "../../src/session/session.ts";
 import { parseJid } from "../../src/stanza/jid.ts";
@@ -39,6 +40,8 @@ export class TalkNode {
   readonly machine: SimMachine;
   readonly cluster: ClusterNode;
   core!: Core;
+  /** It has been drained and has left. */
+  gone = false;
 
   constructor(number: number, machine: SimMachine, cluster: ClusterNode) {
     this.number = number;
@@ -56,28 +59,31 @@ export type ClusterTalkOptions = Readonly<Record<string, Readonly<Record<string,
 
 export class ClusterTalk {
   readonly clock = new SimClock();
-  readonly random = new SimRandom(7);
-  readonly network = new SimNetwork(this.clock, this.random);
+  readonly random: SimRandom;
+  readonly network: SimNetwork;
   readonly nodes: TalkNode[] = [];
   readonly store: Store;
   readonly #modules: readonly ModuleDefinition[];
   readonly #options: ClusterTalkOptions;
   #incarnation = 0;
 
-  private constructor(store: Store, modules: readonly ModuleDefinition[], options: ClusterTalkOptions) {
+  private constructor(store: Store, modules: readonly ModuleDefinition[], options: ClusterTalkOptions, seed: number) {
     this.store = store;
     this.#modules = modules;
     this.#options = options;
+    this.random = new SimRandom(seed);
+    this.network = new SimNetwork(this.clock, this.random);
   }
 
   static async start(
     count: number,
     modules: readonly ModuleDefinition[],
     options: ClusterTalkOptions = {},
+    seed = 7,
   ): Promise<ClusterTalk> {
     const clock = new SimClock();
     const store = await openStore({ driver: "sqlite", path: ":memory:" }, { clock, log: quiet });
-    const talk = new ClusterTalk(store, modules, options);
+    const talk = new ClusterTalk(store, modules, options, seed);
     for (let number = 1; number <= count; number++) await talk.addNode(number);
     await talk.settle(3_000);
     return talk;
@@ -139,7 +145,29 @@ export class ClusterTalk {
       await this.clock.advanceSettling(5);
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
-    for (const { core, machine } of this.nodes) if (!machine.dead) await core.writes.flush();
+    for (const { core, machine, gone } of this.nodes) if (!machine.dead && !gone) await core.writes.flush();
+  }
+
+  /** As `meerkat ctl node drain`: resolves to what has moved, once the node has left. */
+  async drain(node: TalkNode, avoid: (name: string) => boolean = () => false): Promise<DrainReport> {
+    const { core, cluster } = node;
+    const parts = { core, cluster, clock: node.machine.clock, log: quiet, avoid, withinMs: 60_000 };
+    const report = await this.passing(drain(parts));
+    await this.passing(core.stop());
+    await cluster.stop();
+    node.gone = true;
+    return report;
+  }
+
+  /** Lets time pass for as long as it takes. */
+  async passing<T>(promise: Promise<T>): Promise<T> {
+    let over = false;
+    const settled = () => {
+      over = true;
+    };
+    promise.then(settled, settled);
+    for (let rounds = 0; !over && rounds < 10_000; rounds++) await this.settle(5);
+    return promise;
   }
 
   /** As `kill -9`. */
@@ -149,7 +177,7 @@ export class ClusterTalk {
 
   async stop(): Promise<void> {
     for (const node of this.nodes) {
-      if (node.machine.dead) continue;
+      if (node.machine.dead || node.gone) continue;
       await node.cluster.stop();
     }
     await this.store.close();
@@ -234,13 +262,7 @@ export class TalkClient implements SessionLink {
 
   /** Lets time pass for as long as it takes. */
   async #while<T>(promise: T | Promise<T>): Promise<T> {
-    if (!(promise instanceof Promise) || this.#patient) return promise;
-    let over = false;
-    void promise.finally(() => {
-      over = true;
-    });
-    for (let rounds = 0; !over && rounds < 10_000; rounds++) await this.#talk.settle(5);
-    return promise;
+    return promise instanceof Promise && !this.#patient ? this.#talk.passing(promise) : promise;
   }
 
   /** From now on time is another's matter. */

@@ -7,7 +7,7 @@ import { AccessRules } from "../../src/config/access.ts";
 import { nameInCode, type Option, type OptionSpec, toMs } from "../../src/config/option.ts";
 import type { HttpPool } from "../../src/config/settings.ts";
 import type { InstalledModule, ModuleContext, ModuleDefinition } from "../../src/hooks/define-module.ts";
-import type { Effect, MaybePromise } from "../../src/hooks/effect.ts";
+import type { MaybePromise, Outcome } from "../../src/hooks/effect.ts";
 import type { Questions, SessionEnd } from "../../src/hooks/points.ts";
 import { type ModuleMetrics, unwatched } from "../../src/observe/metrics.ts";
 import { becomeUnavailable, runSessionEvent, takeFromClient } from "../../src/router/from-client.ts";
@@ -16,6 +16,7 @@ import { PendingRequests } from "../../src/router/pending-requests.ts";
 import { Router } from "../../src/router/route.ts";
 import { carryOut } from "../../src/router/stages.ts";
 import { alone } from "../../src/server/install-modules.ts";
+import type { Origin } from "../../src/session/resource.ts";
 import { Session } from "../../src/session/session.ts";
 import { SessionTable } from "../../src/session/session-table.ts";
 import { type Jid, parseJid } from "../../src/stanza/jid.ts";
@@ -149,8 +150,8 @@ export class Conversation {
       allSessions: () => router.sessions.all(),
       ask: (name, ...args) => host.registry.ask(name, ...args),
       askAll: (name, ...args) => host.registry.askAll(name, ...args),
-      run: (effects: readonly Effect[]) => {
-        const done = carryOut(effects, presence({}), router, undefined);
+      run: (effects: Outcome, cause = presence({}), origin?: Origin) => {
+        const done = carryOut(effects, cause, router, origin);
         if (done instanceof Promise) return done.then(() => undefined);
       },
       accountExists: (account) => this.accounts.has(account.local),

@@ -182,6 +182,25 @@ describe("messages", () => {
     expect(() => a.fabric.send(2, new Uint8Array(13 * 1024 * 1024))).toThrow(RangeError);
   });
 
+  test("of one that went in pieces and has lost some nothing arrives, and what follows does", async () => {
+    const { clock, network, a, b } = await pair();
+    b.take();
+    const large = new Uint8Array(300 * 1024).fill(65);
+    for (const lost of [0, 1, 2, 3]) {
+      // The pieces leave one after the other within this call.
+      let piece = 0;
+      const carry = network.carry.bind(network);
+      network.carry = (from, number, envelope) => {
+        if (number !== 2 || piece++ !== lost) carry(from, number, envelope);
+      };
+      a.fabric.send(2, large);
+      a.fabric.send(2, bytesOf("after"));
+      clock.advance(5);
+      network.carry = carry;
+      expect([lost, b.take().filter((line) => line !== "1 gap 1")]).toEqual([lost, ["1: after"]]);
+    }
+  });
+
   test("a lost one is a gap before the next, or at the next hello when none follows", async () => {
     const { clock, network, a, b } = await pair();
     b.take();

@@ -13,8 +13,11 @@ import { type EngineCounters, newCounters } from "./counters.ts";
 import {
   BATCH_HEADER_BYTES,
   CHANNELS_MAX,
+  CONTINUES,
   clusterHash,
+  ENTRY_BYTES_MAX,
   ENTRY_HEADER_BYTES,
+  GOES_ON,
   HEADER_BYTES,
   KIND_BATCH,
   KIND_GOODBYE,
@@ -390,7 +393,7 @@ export class ClusterFabric implements Fabric {
     for (let at = BATCH_HEADER_BYTES; at < length; sequence++) {
       if (at + ENTRY_HEADER_BYTES > length) return this.#refuse("garbage", number, incarnation);
       const head = readU32(bytes, at);
-      const end = at + ENTRY_HEADER_BYTES + (head & 0x1ffffff);
+      const end = at + ENTRY_HEADER_BYTES + (head & ENTRY_BYTES_MAX);
       if (end > length) return this.#refuse("garbage", number, incarnation);
       if (sequence < peer.nextIn) this.counters.late++;
       else {
@@ -405,14 +408,20 @@ export class ClusterFabric implements Fabric {
 
   #onEntry(peer: Peer, head: number, piece: Uint8Array): void {
     let bytes = piece;
-    if ((head & 0x2000000) !== 0 || peer.partial.length > 0) {
+    const continues = (head & CONTINUES) !== 0;
+    // Of a message whose first pieces are lost, the others are of no use.
+    if (continues !== peer.partial.length > 0) {
+      peer.dropPartial();
+      if (continues) return;
+    }
+    if (continues || (head & GOES_ON) !== 0) {
       peer.partialBytes += piece.length;
       if (peer.partialBytes > this.#messageBytesMax + 4) {
         peer.dropPartial();
         return this.#refuse("garbage", peer.identity.number, peer.identity.incarnation);
       }
       peer.partial.push(piece);
-      if ((head & 0x2000000) !== 0) return;
+      if ((head & GOES_ON) !== 0) return;
       bytes = peer.takePartial();
     }
     this.counters.messagesIn++;

@@ -16,7 +16,8 @@
  *    20  the sender's session with the receiver, u32
  *    24  the receiver's session as the sender knows it, u32
  *    28  sequence number of its first entry in that session, u64 (up to 2^53)
- *    36  entries: u32 (4 bits channel, 2 bits type, 1 bit "goes on in the next", 25 bits length), then so many bytes;
+ *    36  entries: u32 (4 bits channel, 2 bits type, 1 bit "goes on in the next", 1 bit "goes on from the one before",
+ *        24 bits length), then so many bytes;
  *        requests, answers and failures begin with the u32 id of the request
  *
  * and a hello with
@@ -44,7 +45,10 @@ export const TYPE_FAILURE = 3;
 export const HEADER_BYTES = 20;
 export const BATCH_HEADER_BYTES = 36;
 export const ENTRY_HEADER_BYTES = 4;
-export const ENTRY_BYTES_MAX = 2 ** 25 - 1;
+export const ENTRY_BYTES_MAX = 2 ** 24 - 1;
+/** Bits of an entry's header: of a message in pieces, all but the last, and all but the first. */
+export const GOES_ON = 1 << 25;
+export const CONTINUES = 1 << 24;
 /** Channels that an entry's header has room for. */
 export const CHANNELS_MAX = 16;
 /** Highest number of a node; archive ids have ten bits for it. */

@@ -1,7 +1,9 @@
 /** What the engine knows of one life of another node, and what waits to leave for it. */
 import {
   BATCH_HEADER_BYTES,
+  CONTINUES,
   ENTRY_HEADER_BYTES,
+  GOES_ON,
   KIND_BATCH,
   TYPE_MESSAGE,
   writeHeader,
@@ -179,12 +181,13 @@ export class Peer {
     const room = most - BATCH_HEADER_BYTES - ENTRY_HEADER_BYTES;
     for (let from = 0; from < whole.length; from += room) {
       const piece = whole.subarray(from, from + room);
-      const goesOn = from + room < whole.length ? 1 : 0;
+      const goesOn = from + room < whole.length;
+      const bits = (goesOn ? GOES_ON : 0) | (from > 0 ? CONTINUES : 0);
       const at = this.#reserve(ENTRY_HEADER_BYTES + piece.length, most);
-      writeU32(this.#buffer!, at, channel * 0x10000000 + ((type << 26) | (goesOn << 25) | piece.length));
+      writeU32(this.#buffer!, at, channel * 0x10000000 + ((type << 26) | bits | piece.length));
       this.#buffer!.set(piece, at + ENTRY_HEADER_BYTES);
       this.nextOut++;
-      if (goesOn === 1) this.seal();
+      if (goesOn) this.seal();
     }
   }
 

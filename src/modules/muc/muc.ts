@@ -31,6 +31,7 @@ export const muc = defineModule({
     on.account("guestRemoved", (account) => service.removeAccount(account));
     // Every node is told, and looks after the rooms it has itself.
     on.cluster("lost", ({ jid }) => service.occupantGone(jid));
+    on.stopping(() => service.shutDown());
     on.answer("personalData", (account) => service.store.personalData(account));
     on.answer("guestData", (account) => service.store.personalData(account));
     on.answer("roomKind", (served) => (served === domain ? "muc" : undefined));

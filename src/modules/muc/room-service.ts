@@ -30,6 +30,11 @@ import { takeServiceIq } from "./service-iq.ts";
 /** Nicknames whose owners are remembered; most have none. */
 const nickOwnersMost = 10_000;
 const sweepMs = 5_000;
+/** A room that is to move comes to rest within this, or stays; it is looked at so often. */
+const packMs = 3_000;
+const packPauseMs = 2;
+/** After so long all nodes know of all devices that were in a room when it came. */
+const absentMs = 10_000;
 
 export class RoomService {
   readonly domain: string;
@@ -38,6 +43,10 @@ export class RoomService {
   readonly #house: RoomHouse;
   readonly #placement: Placement;
   readonly #rooms = new Map<string, Room>();
+  /** How many stanzas wait for a room that is not in memory. */
+  readonly #arriving = new Map<string, number>();
+  /** Rooms on their way to another node. */
+  readonly #moving = new Set<string>();
   readonly #loading = new Map<string, Promise<Room | undefined>>();
   /** Rooms whose archive is being removed: a new one of that name waits for it. */
   readonly #ending = new Map<string, Promise<void>>();
@@ -56,6 +65,12 @@ export class RoomService {
     this.store = new RoomStore(context.store, domain);
     this.#placement = context.placement("muc");
     this.#placement.onConflict((key) => this.#yield(key));
+    this.#placement.moves({
+      has: (key) => key.endsWith(`@${domain}`),
+      pack: (key) => this.#pack(key),
+      settled: (key, moved) => this.#settled(key, moved),
+      unpack: (_key, description) => this.restore(description as RoomDescription),
+    });
     this.#tellNick = context.notices(`muc nick ${domain}`, (nick) => {
       if (nick === undefined) this.#nickOwners.clear();
       else this.#nickOwners.delete(nick);
@@ -106,6 +121,9 @@ export class RoomService {
     if (address.domain !== this.domain || address.local === "") {
       throw new StanzaError("item-not-found", { text: `${address.full} is no room of ${this.domain}` });
     }
+    if (this.#moving.has(address.bare)) {
+      throw new StanzaError("resource-constraint", { type: "wait", text: "The room moves to another node just now" });
+    }
     if (this.#placement.home(address.bare) !== undefined) {
       throw new StanzaError("service-unavailable", { text: "Another node of the cluster has this room: ask there" });
     }
@@ -142,8 +160,28 @@ export class RoomService {
       return sent instanceof Promise ? sent.then(() => handled) : handled;
     }
     const room = this.#rooms.get(to.bare);
-    if (room !== undefined && !room.over) return room.take(stanza);
-    return this.#toAbsent(stanza);
+    if (room !== undefined && !room.over) return this.#toRoom(room, stanza, origin);
+    return this.#toAbsent(stanza, origin);
+  }
+
+  /** Carries out what a stanza causes before it says that it is dealt with: a room that moves waits for that. */
+  #toRoom(room: Room, stanza: Stanza, origin: Origin | undefined): MaybePromise<Outcome> {
+    const outcome = room.take(stanza);
+    const done =
+      outcome instanceof Promise
+        ? outcome.then((settled) => this.context.run(settled, stanza, origin))
+        : this.context.run(outcome, stanza, origin);
+    return done instanceof Promise ? this.#atWork(room, done) : handled;
+  }
+
+  async #atWork(room: Room, work: Promise<void>): Promise<Outcome> {
+    room.working++;
+    try {
+      await work;
+      return handled;
+    } finally {
+      room.working--;
+    }
   }
 
   #toService(stanza: Stanza): MaybePromise<Outcome> {
@@ -152,18 +190,30 @@ export class RoomService {
     return drop("presence and errors for the service itself");
   }
 
+  async #toAbsent(stanza: Stanza, origin: Origin | undefined): Promise<Outcome> {
+    const key = stanza.to!.bare;
+    this.#arriving.set(key, (this.#arriving.get(key) ?? 0) + 1);
+    try {
+      return await this.#fromAbsent(stanza, origin);
+    } finally {
+      const left = this.#arriving.get(key)! - 1;
+      if (left === 0) this.#arriving.delete(key);
+      else this.#arriving.set(key, left);
+    }
+  }
+
   /** Section 7.2.9 and 17.2: only entering makes a room; leaving and answers need none. */
-  async #toAbsent(stanza: Stanza): Promise<Outcome> {
+  async #fromAbsent(stanza: Stanza, origin: Origin | undefined): Promise<Outcome> {
     const { type, kind } = stanza;
     if (type === "error" || type === "result" || (kind === "presence" && type !== undefined)) {
       if (!this.#loading.has(stanza.to!.bare)) return drop("nobody is in a room that is not online");
     }
     const room = await this.find(stanza.to!);
-    if (room !== undefined) return room.take(stanza);
+    if (room !== undefined) return this.#toRoom(room, stanza, origin);
     if (kind === "presence") {
       if (type !== undefined) return drop("there is no such room");
       try {
-        return await this.#enterNew(stanza);
+        return await this.#enterNew(stanza, origin);
       } catch (error) {
         return refusal(stanza, error);
       }
@@ -177,13 +227,13 @@ export class RoomService {
     });
   }
 
-  async #enterNew(stanza: Stanza): Promise<Outcome> {
+  async #enterNew(stanza: Stanza, origin: Origin | undefined): Promise<Outcome> {
     const to = stanza.to!;
     if (to.resource === "") throw new StanzaError("jid-malformed", { text: "To enter a room, choose a nickname" });
     if (stanza.has("x", ns.muc)) {
       await this.#ending.get(to.bare);
       const room = this.#rooms.get(to.bare) ?? this.create(to.toBare(), stanza.from!);
-      const outcome = await room.take(stanza);
+      const outcome = await this.#toRoom(room, stanza, origin);
       // Whoever was refused, such as for a bad request, leaves no room behind.
       if (room.state.size === 0 && room.state.locked) this.#emptied(room);
       return outcome;
@@ -284,6 +334,8 @@ export class RoomService {
 
   #lost(room: Room, device: Jid): void {
     this.context.clock.after(0, () => {
+      // Where it goes on, the next word to that device will tell.
+      if (room.over || this.#moving.has(room.jid.bare)) return;
       const outcome = occupantGone(room, device);
       if (outcome === undefined || !("length" in outcome)) return;
       const told = this.context.run(outcome);
@@ -322,19 +374,25 @@ export class RoomService {
   #yield(key: string): void {
     const room = this.#rooms.get(key);
     if (room === undefined) return;
+    const told = this.context.run(this.#dismiss(room, [332, 333]));
+    if (told instanceof Promise) told.catch((error: unknown) => this.#failed(error, "occupants were not told"));
+  }
+
+  /** The service goes away with this node, and these rooms with it (status 332). */
+  shutDown(): Outcome {
+    return [...this.#rooms.values()].flatMap((room) => this.#dismiss(room, [332]));
+  }
+
+  /** Everybody is put out, and the room is here no more. */
+  #dismiss(room: Room, codes: readonly number[]): Effect[] {
     const effects: Effect[] = [];
     for (const occupant of [...room.state.occupants.values()]) {
-      effects.push(...toSelf(room, occupant, { leaving: true, codes: [332, 333] }));
+      effects.push(...toSelf(room, occupant, { leaving: true, codes }));
       room.state.remove(occupant);
       this.#left(occupant.account.bare);
     }
     this.#forget(room);
-    this.#tell(effects);
-  }
-
-  #tell(effects: readonly Effect[]): void {
-    const told = this.context.run(effects);
-    if (told instanceof Promise) told.catch((error: unknown) => this.#failed(error, "occupants were not told"));
+    return effects;
   }
 
   /** Whoever makes a room of the same name later must not find what was said in this one. */
@@ -365,7 +423,7 @@ export class RoomService {
     for (const [room, since] of this.#idle) {
       if (now - since < hibernateTimeoutMs) break;
       this.#idle.delete(room);
-      if (room.state.size > 0 || room.over || room.busy) continue;
+      if (room.state.size > 0 || room.over || room.busy || this.#moving.has(room.jid.bare)) continue;
       this.#forget(room);
     }
   }
@@ -430,23 +488,66 @@ export class RoomService {
   occupantGone(device: Jid): Outcome {
     const effects: Effect[] = [];
     for (const room of [...this.#rooms.values()]) {
+      // The node it goes to looks after whoever is lost meanwhile.
+      if (this.#moving.has(room.jid.bare)) continue;
       const outcome = occupantGone(room, device);
       if (outcome !== undefined && "length" in outcome) effects.push(...outcome);
     }
     return effects;
   }
 
-  /** Rooms of this node as plain data, and how they go on from it on another. */
-  describe(): RoomDescription[] {
-    return [...this.#rooms.values()].map((room) => room.state.describe());
+  /** A room as plain data, once nothing is under way in it; see `MovableThings`. */
+  async #pack(key: string): Promise<RoomDescription | undefined> {
+    const { clock, writes } = this.context;
+    this.#moving.add(key);
+    const until = clock.monotonic() + packMs;
+    let room = this.#rooms.get(key);
+    while (this.#arriving.has(key) || (room !== undefined && (room.working > 0 || room.busy))) {
+      if (clock.monotonic() > until) throw new Error(`the room ${key} does not come to rest`);
+      await new Promise<void>((resolve) => clock.after(packPauseMs, resolve));
+      room = this.#rooms.get(key);
+    }
+    if (room === undefined || room.over) return undefined;
+    if (room.state.size === 0) {
+      this.#forget(room);
+      return undefined;
+    }
+    // What was written here must not come behind what the other node writes.
+    await writes.flush();
+    return room.state.describe();
   }
 
-  restore(description: RoomDescription): void {
+  #settled(key: string, moved: boolean): void {
+    this.#moving.delete(key);
+    const room = this.#rooms.get(key);
+    if (!moved || room === undefined) return;
+    for (const { account } of room.state.occupants.values()) this.#left(account.bare);
+    this.#forget(room);
+  }
+
+  /** Goes on with a room of another node. False when there is one of that name. */
+  restore(description: RoomDescription): boolean {
+    const known = this.#rooms.get(description.jid);
+    if (known !== undefined && !known.over) return false;
     const state = RoomState.restore(description, this.context.options.historySize);
     const room = new Room(state, this.#house);
     for (const occupant of state.occupants.values()) this.#house.conferences.entered(occupant.account.bare);
     this.#add(room);
     if (state.size === 0) this.#emptied(room);
+    this.context.clock.after(absentMs, () => this.#dropAbsent(room));
+    return true;
+  }
+
+  /** Devices of this host that were lost while the room moved. */
+  #dropAbsent(room: Room): void {
+    if (room.over) return;
+    for (const { account, sessions } of room.state.occupants.values()) {
+      const there = this.#house.resourcesOf(account);
+      if (there === undefined) continue;
+      for (const { jid } of sessions) {
+        if (!there.some((resource) => resource.jid.resource === jid.resource)) this.#lost(room, jid);
+      }
+    }
   }
 }
 

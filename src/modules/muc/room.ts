@@ -54,6 +54,8 @@ export class Room {
   readonly house: RoomHouse;
   /** It takes no more stanzas: it was destroyed, or rests in the database. */
   over = false;
+  /** Stanzas that are being dealt with, and what they have caused that is not carried out yet. */
+  working = 0;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
   /** Private messages whose errors are passed back, as `to\nfrom\nid`. */

@@ -14,7 +14,7 @@ export interface AdminViewParts {
   readonly discovery: Discovery;
   readonly log: Log;
   readonly draining: () => boolean;
-  readonly drain: () => Promise<{ moved: number; closed: number }>;
+  readonly drain: () => Promise<{ rooms: number; moved: number; closed: number }>;
 }
 
 export function adminCluster(parts: AdminViewParts): AdminCluster {

@@ -125,7 +125,15 @@ function moves({ total, totals }: Declare, cluster: ClusterNode): void {
     [{ direction: "in" }, counters.in],
     [{ direction: "out" }, counters.out],
   ]);
-  total("moves_failed", "Sessions that were to move and have not", () => counters.failed);
+  const rooms = cluster.placeMover.counters;
+  totals("rooms_moved", "Rooms handed over to this node and by it", ["direction"], () => [
+    [{ direction: "in" }, rooms.in],
+    [{ direction: "out" }, rooms.out],
+  ]);
+  totals("moves_failed", "What was to move and has not", ["what"], () => [
+    [{ what: "session" }, counters.failed],
+    [{ what: "room" }, rooms.failed],
+  ]);
   total("drain_closed", "Sessions closed while draining, since they could not move", () => cluster.closedByDrain);
   const notices = cluster.noticeCounters;
   totals(

@@ -21,8 +21,10 @@ import type { Clock } from "../../util/clock.ts";
 import type { Randomness } from "../../util/random.ts";
 import type { ModuleCluster } from "../install-modules.ts";
 import { ClusterSessions } from "./cluster-sessions.ts";
-import { Call, Frame } from "./frames.ts";
+import { Call, Frame, type FrozenFrame, withJson } from "./frames.ts";
+import { Freezing } from "./freezing.ts";
 import { Notices } from "./notices.ts";
+import type { PlaceMover } from "./place-mover.ts";
 import { Placements } from "./placements.ts";
 import { SessionMover } from "./session-mover.ts";
 
@@ -66,6 +68,7 @@ export class ClusterNode implements ModuleCluster {
   readonly #parts: ClusterNodeParts;
   readonly #notices = new Notices();
   readonly #placements: Placements;
+  #draining = false;
   readonly #complained = new Set<string>();
   #router: Router | undefined = undefined;
   #sessions: ClusterSessions | undefined = undefined;
@@ -114,17 +117,13 @@ export class ClusterNode implements ModuleCluster {
     const { peers } = this.fabric;
     if (peers.size === 0) return undefined;
     this.replicator.flush();
-    // A node that goes down meanwhile knows nothing any more, which is as good.
+    // Not over the link, whose acknowledgements may wait for what is being dealt with there. A node that goes down meanwhile knows nothing
+    // any more, which is as good.
+    const calls = this.fabric.channel(Channel.calls);
     const all = Array.from(peers.keys(), (node) =>
-      this.link.send(node, Uint8Array.of(Frame.told), true)?.catch(() => {}),
+      calls.request(node, Uint8Array.of(Call.seen), toldMs).catch(() => undefined),
     );
-    return new Promise((resolve) => {
-      const timer = this.#parts.clock.after(toldMs, resolve);
-      void Promise.all(all).then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
+    return Promise.all(all).then(() => undefined);
   }
 
   placement(name: string): Placement {
@@ -154,6 +153,7 @@ export class ClusterNode implements ModuleCluster {
   async join(router: Router, keeper: SessionKeeper): Promise<void> {
     const { clock, log } = this.#parts;
     const calls = this.fabric.channel(Channel.calls);
+    const freezing = new Freezing({ clock, send: (node, bytes) => this.#sendRare(node, bytes) });
     const sessions = new ClusterSessions({
       router,
       keeper,
@@ -161,7 +161,9 @@ export class ClusterNode implements ModuleCluster {
       link: this.link,
       clock,
       log,
+      freezing,
       nodeNumber: this.nodeNumber,
+      peers: () => this.fabric.peers.keys(),
       lifeOf: (number) => (number === this.nodeNumber ? this.fabric.self : this.fabric.peers.get(number ?? 0)),
     });
     const mover = new SessionMover({
@@ -171,6 +173,7 @@ export class ClusterNode implements ModuleCluster {
       calls,
       clock,
       log,
+      freezing,
       somethingMoves: () => sessions.somethingMoves,
       whenArrived: (session) => sessions.whenArrived(session),
       follow: (place, stanza) => sessions.follow(place, stanza),
@@ -183,19 +186,30 @@ export class ClusterNode implements ModuleCluster {
     this.#mover = mover;
     router.elsewhere = sessions;
     this.replicator.add(this.directory);
-    this.#placements.join(this.replicator, this.link, router);
+    this.#placements.join({
+      replicator: this.replicator,
+      link: this.link,
+      calls,
+      router,
+      freezing,
+      log,
+      sessionsSettled: () => sessions.settled(),
+      tablesTold: async () => this.told(),
+    });
     this.replicator.start();
     this.link.listen({ frame: (from, bytes) => this.#guarded(from, () => this.#frame(from, bytes)) });
     this.#notices.join(calls);
     calls.listen({
       message: (from, bytes) => void this.#guarded(from, () => this.#notices.message(bytes)),
       request: (from, bytes) => this.#call(from, bytes),
-      peerUp: (_peer, returned) => {
+      peerUp: (peer, returned) => {
         if (returned) this.#notices.missed();
+        if (this.#draining) this.#sendRare(peer.number, Uint8Array.of(Frame.draining));
       },
       peerDown: (peer) => {
+        freezing.nodeGone(peer.number);
         sessions.nodeGone(peer.number);
-        mover.nodeGone(peer.number);
+        this.#placements.nodeGone(peer.number);
       },
       gap: (from, missed) => {
         log.warn({ node: from.name, missed }, "messages of a node were lost; tables are compared, stanzas sent again");
@@ -205,13 +219,54 @@ export class ClusterNode implements ModuleCluster {
     await this.fabric.start();
   }
 
+  /** This node is on its way out: nothing is to be made here any more, by anybody. Resolves when the others know, or have had the time. */
+  async leave(): Promise<void> {
+    this.#draining = true;
+    this.#placements.leaving.add(this.nodeNumber);
+    for (const node of this.fabric.peers.keys()) this.#sendRare(node, Uint8Array.of(Frame.draining));
+    await this.told();
+  }
+
+  /** Nodes that others may be given: up, and not on their way out themselves. */
+  get stayingPeers(): readonly NodeIdentity[] {
+    return [...this.fabric.peers.values()].filter(({ number }) => !this.#placements.leaving.has(number));
+  }
+
+  /** Moves the things of this node, such as rooms, to others; resolves to how many. Never rejects. */
+  moveThings(avoid: (node: string) => boolean, untilMonotonic: number): Promise<number> {
+    return this.#placements.moveAll(avoid, untilMonotonic);
+  }
+
+  get placeMover(): PlaceMover {
+    return this.#placements.mover;
+  }
+
+  /** What is of no use to a node that is down. */
+  #sendRare(node: number, bytes: Uint8Array): void {
+    this.link.send(node, bytes, false)?.catch((error: unknown) => {
+      this.#parts.log.debug({ err: error, node }, "a frame found no node");
+    });
+  }
+
   async stop(): Promise<void> {
     this.replicator.stop();
     await this.fabric.stop();
   }
 
   #frame(from: NodeIdentity, bytes: Uint8Array): void | Promise<void> {
-    if (bytes[0] === Frame.forward) return this.#placements.forwarded(bytes);
+    switch (bytes[0]) {
+      case Frame.forward:
+        return this.#placements.forwarded(bytes);
+      case Frame.draining:
+        this.#placements.leaving.add(from.number);
+        return undefined;
+      case Frame.freezePlaces:
+        return this.#placements.mover.freeze(from, bytes, (move) =>
+          this.#sendRare(from.number, withJson(Frame.frozen, { move } satisfies FrozenFrame)),
+        );
+      case Frame.movedPlaces:
+        return this.#placements.mover.moved(bytes);
+    }
     const done = this.#sessions!.frame(from, bytes);
     if (done === "unknown") throw new WireError(`a frame of kind ${bytes[0]}`);
     return done;
@@ -225,6 +280,10 @@ export class ClusterNode implements ModuleCluster {
         return this.#mover!.taken(bytes);
       case Call.admin:
         return this.answerAdmin(bytes);
+      case Call.takePlace:
+        return this.#placements.mover.taken(bytes);
+      case Call.seen:
+        return new Uint8Array(0);
       case Call.metrics:
         return new TextEncoder().encode(await this.answerMetrics());
       default:

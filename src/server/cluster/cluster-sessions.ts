@@ -27,6 +27,7 @@ import {
   serialOf,
   withJson,
 } from "./frames.ts";
+import type { Freezing } from "./freezing.ts";
 import { MovingElsewhere, type Place } from "./moving.ts";
 import { RemoteResource, type RemoteWay } from "./remote-resource.ts";
 import type { SessionMover } from "./session-mover.ts";
@@ -43,7 +44,10 @@ export interface ClusterSessionsParts {
   readonly link: Link;
   readonly clock: Clock;
   readonly log: Log;
+  readonly freezing: Freezing;
   readonly nodeNumber: number;
+  /** The nodes that are up. */
+  readonly peers: () => Iterable<number>;
   /** A node that is up, this one included. */
   readonly lifeOf: (number: number | undefined) => NodeIdentity | undefined;
 }
@@ -246,6 +250,17 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     });
   }
 
+  /** Resolves when all that this node has had so far for sessions of others is dealt with there. */
+  async settled(): Promise<void> {
+    await this.mover?.settled();
+    await this.#moving.settled();
+    const { link, peers } = this.#parts;
+    // Who goes down meanwhile knows nothing any more, which is as good.
+    await Promise.all(
+      Array.from(peers(), (node) => link.send(node, Uint8Array.of(Frame.told), true)?.catch(() => undefined)),
+    );
+  }
+
   // From other nodes.
 
   /** A frame about sessions; undefined when it is of another kind. Throws `WireError`. */
@@ -264,7 +279,7 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
         return undefined;
       }
       case Frame.frozen:
-        this.mover?.frozen(from.number, jsonOf<FrozenFrame>(bytes).move);
+        this.#parts.freezing.answered(from.number, jsonOf<FrozenFrame>(bytes).move);
         return undefined;
       case Frame.moved: {
         const moved = jsonOf<MovedFrame>(bytes);

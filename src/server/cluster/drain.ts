@@ -1,4 +1,4 @@
-/** Taking a node out without its users noticing: its sessions move to others before it stops (DESIGN section 5, hand-over). */
+/** Taking a node out without its users noticing: its rooms and sessions move to others before it stops (DESIGN section 5, hand-over). */
 import type { Log } from "../../observe/log.ts";
 import type { Session } from "../../session/session.ts";
 import { StreamError } from "../../stanza/errors.ts";
@@ -24,6 +24,8 @@ export interface DrainParts {
 }
 
 export interface DrainReport {
+  /** Rooms that live on another node now. */
+  readonly rooms: number;
   readonly moved: number;
   /** Sessions that were closed instead, since their clients cannot resume them or no node would take them. */
   readonly closed: number;
@@ -34,6 +36,9 @@ export async function drain(parts: DrainParts): Promise<DrainReport> {
   const { core, cluster, clock, log } = parts;
   const { router, keeper } = core;
   const started = clock.monotonic();
+  await cluster.leave();
+  const rooms = await cluster.moveThings(parts.avoid, started + parts.withinMs);
+  await core.announceStop();
   const total = router.sessions.size;
   let moved = 0;
   const tried = new Set<Session>();
@@ -49,7 +54,7 @@ export async function drain(parts: DrainParts): Promise<DrainReport> {
   const worker = async (offset: number): Promise<void> => {
     for (let round = offset; ; round++) {
       if (clock.monotonic() - started > parts.withinMs) return;
-      const targets = [...cluster.fabric.peers.values()].filter((peer) => !parts.avoid(peer.name));
+      const targets = cluster.stayingPeers.filter((peer) => !parts.avoid(peer.name));
       const batch = next();
       if (batch.length === 0 || targets.length === 0) return;
       // Not `moved += await …`, which would forget what the other workers have moved meanwhile.
@@ -64,6 +69,6 @@ export async function drain(parts: DrainParts): Promise<DrainReport> {
     cluster.closedByDrain++;
     await keeper.close(session, new StreamError("system-shutdown"), "shutdown");
   }
-  log.info({ total, moved, closed, ms: Math.round(clock.monotonic() - started) }, "drained");
-  return { moved, closed };
+  log.info({ rooms, total, moved, closed, ms: Math.round(clock.monotonic() - started) }, "drained");
+  return { rooms, moved, closed };
 }

@@ -25,6 +25,12 @@ export const Frame = {
   moved: 7,
   /** Nothing more: who acknowledges it has dealt with all that came before, on whichever channel. */
   told: 8,
+  /** Nothing more: the sender is on its way out; nothing is to be made there any more. */
+  draining: 9,
+  /** JSON `FreezePlacesFrame`; answered by `frozen`. */
+  freezePlaces: 10,
+  /** JSON `MovedPlacesFrame`. */
+  movedPlaces: 11,
 } as const;
 
 /** The session shows its presence to somebody. */
@@ -61,6 +67,20 @@ export interface MovedFrame {
   readonly serials: Readonly<Record<string, number>>;
 }
 
+/** These things of the sender are about to move: keep what is for them, and answer `frozen` behind all that was sent before. */
+export interface FreezePlacesFrame {
+  readonly move: number;
+  readonly place: string;
+  readonly keys: readonly string[];
+}
+
+/** The move is over: what was kept goes to the new node, or (no target) to wherever the things are found. */
+export interface MovedPlacesFrame {
+  readonly place: string;
+  readonly target: number | undefined;
+  readonly keys: readonly string[];
+}
+
 /** Questions, by their first byte. */
 export const Call = {
   /** JSON `FetchCall`; answer: `true` when the session has been moved to the asker. */
@@ -71,6 +91,10 @@ export const Call = {
   admin: 3,
   /** Nothing more; answer: the page of metrics as text. */
   metrics: 4,
+  /** JSON `TakePlaceCall`; answer: JSON, whether the thing is here now. */
+  takePlace: 5,
+  /** Nothing more; answered at once: all that was sent before, on whichever channel, has come. */
+  seen: 6,
 } as const;
 
 export interface FetchCall {
@@ -80,6 +104,12 @@ export interface FetchCall {
 
 export interface TakeCall {
   readonly sessions: readonly MovingSession[];
+}
+
+export interface TakePlaceCall {
+  readonly place: string;
+  readonly key: string;
+  readonly data: unknown;
 }
 
 const encoder = new TextEncoder();

@@ -74,7 +74,8 @@ export class MovingElsewhere {
   keep(place: Place, stanza: Stanza, origin: Origin | undefined): Promise<void> | undefined {
     const frozen = this.#frozen.get(keyOf(place));
     if (frozen === undefined) return undefined;
-    origin?.secure(keptIn(frozen, stanza));
+    const arrived = keptIn(frozen, stanza);
+    origin?.secure(arrived);
     return frozen.whenOver;
   }
 
@@ -90,6 +91,12 @@ export class MovingElsewhere {
     const now = this.placeNow(place);
     const frozen = this.#frozen.get(keyOf(now));
     return frozen === undefined ? this.#send(now, stanza) : keptIn(frozen, stanza);
+  }
+
+  /** Resolves when nothing of what is kept now is kept any more. */
+  async settled(): Promise<void> {
+    const waiting = [...this.#frozen.values()].filter(({ kept }) => kept.length > 0);
+    await Promise.all(waiting.map(({ whenOver }) => whenOver));
   }
 
   freeze(from: Life, serials: readonly number[]): void {

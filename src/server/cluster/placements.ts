@@ -1,30 +1,54 @@
-/** Where things live that one node has in memory, such as online rooms: tables of keys, and the way to a key's node. */
-
+/** Where things live that one node has in memory, such as online rooms: tables of keys, the way to a key's node, and moving there. */
+import type { FabricChannel } from "../../cluster/fabric/channel.ts";
 import { KeyedTable } from "../../cluster/keyed-table.ts";
 import type { Link } from "../../cluster/link.ts";
 import type { Replicator } from "../../cluster/replicator.ts";
 import type { MaybePromise } from "../../hooks/effect.ts";
-import type { Placement, RemoteHome } from "../../hooks/placement.ts";
+import type { MovableThings, Placement, RemoteHome } from "../../hooks/placement.ts";
+import type { Log } from "../../observe/log.ts";
 import type { Router } from "../../router/route.ts";
 import type { Origin } from "../../session/resource.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { stanzaFromBytes, stanzaToBytes } from "../../stanza/stanza-bytes.ts";
 import type { Clock } from "../../util/clock.ts";
 import { Frame } from "./frames.ts";
+import type { Freezing } from "./freezing.ts";
 import { Gathering } from "./gathering.ts";
+import { PlaceMover } from "./place-mover.ts";
 
 /** Nodes may disagree for a moment on where a key lives; who gets a stanza that was sent on this often takes it. */
 const forwardsMax = 2;
 /** What found its node gone is routed anew after this, milliseconds. */
 const rerouteMs = 20;
+/** Things that move together: all nodes keep what is for them meanwhile, so few at a time make the silence short. */
+const batchThings = 50;
+/** What could not move is tried again so often: a thing may have been busy. */
+const triesMax = 3;
+
+interface Place {
+  readonly table: KeyedTable<true>;
+  readonly conflicts: ((key: string) => void)[];
+  readonly things: MovableThings[];
+}
+
+export interface PlacementsParts {
+  readonly replicator: Replicator;
+  readonly link: Link;
+  readonly calls: FabricChannel;
+  readonly router: Router;
+  readonly freezing: Freezing;
+  readonly log: Log;
+  readonly sessionsSettled: () => Promise<void>;
+  readonly tablesTold: () => Promise<void>;
+}
 
 export class Placements {
+  /** Nodes on their way out, this one included: nothing is made there any more. */
+  readonly leaving = new Set<number>();
   readonly #clock: Clock;
-  readonly #tables = new Map<string, KeyedTable<true>>();
-  readonly #conflicts = new Map<string, ((key: string) => void)[]>();
-  #replicator: Replicator | undefined = undefined;
-  #link: Link | undefined = undefined;
-  #router: Router | undefined = undefined;
+  readonly #places = new Map<string, Place>();
+  #parts: PlacementsParts | undefined = undefined;
+  #mover: PlaceMover | undefined = undefined;
   /** How often the stanza being handled just now has been forwarded. */
   #forwards = 0;
 
@@ -32,57 +56,88 @@ export class Placements {
     this.#clock = clock;
   }
 
+  get mover(): PlaceMover {
+    return this.#mover!;
+  }
+
   /** Before the cluster is joined. */
   placement(name: string): Placement {
-    let table = this.#tables.get(name);
-    if (table === undefined) {
-      const handlers: ((key: string) => void)[] = [];
-      this.#conflicts.set(name, handlers);
-      table = new KeyedTable<true>({
-        name: `place ${name}`,
-        clock: this.#clock,
-        conflict: (key) => {
-          for (const handler of handlers) handler(key);
-        },
-      });
-      this.#tables.set(name, table);
-    }
-    const places = table;
+    const place = this.#places.get(name) ?? this.#newPlace(name);
     return {
-      home: (key) => this.#home(places, key),
-      claim: (key) => places.set(key, true),
-      release: (key) => places.delete(key),
-      onConflict: (handler) => void this.#conflicts.get(name)!.push(handler),
+      home: (key) => this.#home(name, place, key),
+      claim: (key) => place.table.set(key, true),
+      release: (key) => place.table.delete(key),
+      onConflict: (handler) => void place.conflicts.push(handler),
+      moves: (things) => void place.things.push(things),
     };
   }
 
-  join(replicator: Replicator, link: Link, router: Router): void {
-    this.#replicator = replicator;
-    this.#link = link;
-    this.#router = router;
-    for (const table of this.#tables.values()) replicator.add(table);
+  #newPlace(name: string): Place {
+    const conflicts: ((key: string) => void)[] = [];
+    const table = new KeyedTable<true>({
+      name: `place ${name}`,
+      clock: this.#clock,
+      conflict: (key) => {
+        if (this.#mover?.superseded(name, key) === true) return;
+        for (const handler of conflicts) handler(key);
+      },
+    });
+    const place = { table, conflicts, things: [] };
+    this.#places.set(name, place);
+    return place;
   }
 
-  #home(table: KeyedTable<true>, key: string): RemoteHome | undefined {
-    const replicator = this.#replicator;
-    if (replicator === undefined || this.#forwards >= forwardsMax) return undefined;
-    const node = table.get(key)?.owner.number ?? replicator.createVia(key);
+  join(parts: PlacementsParts): void {
+    this.#parts = parts;
+    const { replicator, router } = parts;
+    this.#mover = new PlaceMover({
+      ...parts,
+      clock: this.#clock,
+      things: (place, key) => this.#places.get(place)?.things.find((things) => things.has(key)),
+      holder: (place, key) => this.#places.get(place)?.table.get(key)?.owner.number,
+      sendTo: (node, stanza) =>
+        node === replicator.self.number ? dealtWith(router, stanza) : this.#send(node, 1, stanza),
+      route: (stanza) => dealtWith(router, stanza),
+      flushTables: () => replicator.flush(),
+    });
+    for (const { table } of this.#places.values()) replicator.add(table);
+  }
+
+  #home(name: string, place: Place, key: string): RemoteHome | undefined {
+    const parts = this.#parts;
+    if (parts === undefined) return undefined;
+    const mover = this.#mover!;
+    let now: number | undefined;
+    if (!mover.idle) {
+      const keeping = mover.keeping(name, key);
+      if (keeping !== undefined) return keeping;
+      now = mover.nodeNow(name, key);
+    }
+    if (this.#forwards >= forwardsMax) return undefined;
+    const { replicator } = parts;
+    const node = now ?? place.table.get(key)?.owner.number ?? replicator.createVia(key, this.leaving);
     if (node === replicator.self.number) return undefined;
     const forwards = this.#forwards + 1;
     return { forward: (stanza, origin) => this.#forward(node, forwards, stanza, origin) };
   }
 
   #forward(node: number, forwards: number, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
-    const link = this.#link!;
-    const bytes = stanzaToBytes(Uint8Array.of(Frame.forward, forwards), stanza);
-    const dealtWith = link.send(node, bytes, true)!.catch(async () => {
+    const dealtWith = this.#send(node, forwards, stanza);
+    origin?.secure(dealtWith);
+    const { link } = this.#parts!;
+    return link.full(node) ? link.whenDrained(node) : undefined;
+  }
+
+  /** Resolves when that node has dealt with it. Never rejects. */
+  async #send(node: number, forwards: number, stanza: Stanza): Promise<void> {
+    const { link, router } = this.#parts!;
+    try {
+      await link.send(node, stanzaToBytes(Uint8Array.of(Frame.forward, forwards), stanza), true);
+    } catch {
       // The node is gone, and with it the thing: its new home makes it anew. Not at once: tables may forget a node later than the link.
       await new Promise<void>((resolve) => this.#clock.after(rerouteMs, resolve));
-      const gathering = new Gathering();
-      await gathering.settled(this.#router!.route(stanza, gathering));
-    });
-    origin?.secure(dealtWith);
-    return link.full(node) ? link.whenDrained(node) : undefined;
+      await dealtWith(router, stanza);
+    }
   }
 
   /** A stanza that another node has forwarded. The promise resolves when it is safe. */
@@ -91,9 +146,60 @@ export class Placements {
     const gathering = new Gathering();
     this.#forwards = bytes[1]!;
     try {
-      return gathering.settled(this.#router!.route(stanza, gathering));
+      return gathering.settled(this.#parts!.router.route(stanza, gathering));
     } finally {
       this.#forwards = 0;
     }
   }
+
+  nodeGone(node: number): void {
+    this.leaving.delete(node);
+    this.#mover!.nodeGone(node);
+  }
+
+  /** Moves all that this node has to nodes that are not to be avoided, until the time is over; resolves to how much has moved. Never rejects. */
+  async moveAll(avoid: (node: string) => boolean, untilMonotonic: number): Promise<number> {
+    const { replicator, calls } = this.#parts!;
+    let moved = 0;
+    for (let tries = 0; tries < triesMax; tries++) {
+      const unwanted = new Set(this.leaving).add(replicator.self.number);
+      for (const peer of calls.peers.values()) if (avoid(peer.name)) unwanted.add(peer.number);
+      const wanted = [...calls.peers.keys()].filter((number) => !unwanted.has(number));
+      if (wanted.length === 0) return moved;
+      const batches = this.#batches(unwanted);
+      if (batches.length === 0) return moved;
+      for (const { name, keys, target } of batches) {
+        if (this.#clock.monotonic() > untilMonotonic) return moved;
+        moved += await this.#mover!.give(name, keys, target);
+      }
+    }
+    return moved;
+  }
+
+  /** What this node has, by where it is to go. */
+  #batches(unwanted: ReadonlySet<number>): { name: string; keys: string[]; target: number }[] {
+    const { replicator } = this.#parts!;
+    const batches: { name: string; keys: string[]; target: number }[] = [];
+    for (const [name, { table, things }] of this.#places) {
+      const open = new Map<number, string[]>();
+      for (const { key } of table.of(replicator.self)) {
+        if (!things.some((each) => each.has(key))) continue;
+        const target = replicator.createVia(key, unwanted);
+        let keys = open.get(target);
+        if (keys === undefined || keys.length === batchThings) {
+          keys = [];
+          open.set(target, keys);
+          batches.push({ name, keys, target });
+        }
+        keys.push(key);
+      }
+    }
+    return batches;
+  }
+}
+
+/** Resolves when a stanza is safe, wherever it goes. */
+async function dealtWith(router: Router, stanza: Stanza): Promise<void> {
+  const gathering = new Gathering();
+  await gathering.settled(router.route(stanza, gathering));
 }

@@ -33,9 +33,10 @@ import {
   type TakeCall,
   withJson,
 } from "./frames.ts";
+import { type Freezing, within } from "./freezing.ts";
 import type { Place } from "./moving.ts";
 
-/** What a step may take; a node that takes longer is as good as gone. */
+/** What a step may take. */
 const stepMs = 5_000;
 const takeMs = 10_000;
 const fetchMs = 15_000;
@@ -59,6 +60,7 @@ export interface SessionMoverParts {
   readonly calls: FabricChannel;
   readonly clock: Clock;
   readonly log: Log;
+  readonly freezing: Freezing;
   /** Whether sessions of other nodes move, or have moved lately. */
   readonly somethingMoves: () => boolean;
   /** Resolves when the move by which a session has come here is over; undefined when it is. */
@@ -111,8 +113,6 @@ export class SessionMover {
   readonly #moving = new Map<Session, Promise<unknown>>();
   /** Those that another node has in its tables, whether or not it has answered yet. */
   readonly #arrived = new Set<Session>();
-  readonly #waiting = new Map<number, { missing: Set<number>; done: () => void }>();
-  #moves = 0;
 
   constructor(parts: SessionMoverParts) {
     this.#parts = parts;
@@ -159,6 +159,11 @@ export class SessionMover {
     }
   }
 
+  /** Resolves when no session is on its way that is now, and what came for it has been sent after it. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#moving.values());
+  }
+
   /** Another node asks for one of our sessions. */
   async fetched(asker: number, bytes: Uint8Array): Promise<Uint8Array> {
     const { resumeId, account } = jsonOf<FetchCall>(bytes);
@@ -198,7 +203,7 @@ export class SessionMover {
       (session) => managementOf(session)?.resumeId !== undefined && !this.#moving.has(session),
     );
     if (movable.length === 0) return 0;
-    const move = ++this.#moves;
+    const move = this.#parts.freezing.next();
     const { promise, resolve } = Promise.withResolvers<void>();
     const { resumptions } = this.#parts.keeper;
     for (const session of movable) {
@@ -227,9 +232,9 @@ export class SessionMover {
 
   async #give(move: number, movable: readonly Session[], target: number): Promise<number> {
     // A session that has just come is not moved on before all nodes are told where it is: of two moves each keeps the order, not both at once.
-    await this.#within(stepMs, Promise.all(movable.map((session) => this.#parts.whenArrived(session))));
+    await within(this.#parts.clock, stepMs, Promise.all(movable.map((session) => this.#parts.whenArrived(session))));
     for (const session of movable) session.link?.part();
-    await this.#within(stepMs, Promise.all(movable.map((session) => managementOf(session)?.settled())));
+    await within(this.#parts.clock, stepMs, Promise.all(movable.map((session) => managementOf(session)?.settled())));
     for (const session of movable) {
       await runSessionEvent(this.#parts.router, session.host as Host, "leaving", session);
     }
@@ -238,7 +243,7 @@ export class SessionMover {
     const outlets = new Map<Session, HeldOutlet>();
     let there = new Map<Session, number>();
     try {
-      await this.#freeze(move, peers, freeze);
+      await this.#parts.freezing.freeze(move, peers, withJson(Frame.freeze, freeze));
       there = await this.#take(movable, target, outlets);
     } finally {
       // Also after a failure: an answer may be lost, and the sessions there all the same.
@@ -291,7 +296,7 @@ export class SessionMover {
       if (serial <= 0) continue;
       arrived.push(outlet.sendOn((stanza) => this.#parts.follow({ node: target, incarnation, serial }, stanza)));
     }
-    await this.#within(stepMs, Promise.all(arrived)).catch((error: unknown) => {
+    await within(this.#parts.clock, stepMs, Promise.all(arrived)).catch((error: unknown) => {
       this.#parts.log.warn({ err: error, node: target }, "what was held for moved sessions may come late");
     });
   }
@@ -326,36 +331,6 @@ export class SessionMover {
   #send(node: number, bytes: Uint8Array): void {
     // A node that is down keeps nothing.
     this.#parts.link.send(node, bytes, false)?.catch(() => undefined);
-  }
-
-  async #freeze(move: number, peers: readonly number[], frame: FreezeFrame): Promise<void> {
-    const missing = new Set(peers.filter((peer) => this.#parts.calls.peers.has(peer)));
-    if (missing.size === 0) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.set(move, { missing, done: resolve });
-    try {
-      for (const peer of missing) this.#send(peer, withJson(Frame.freeze, frame));
-      await this.#within(stepMs, promise);
-    } finally {
-      this.#waiting.delete(move);
-    }
-  }
-
-  frozen(node: number, move: number): void {
-    const waiting = this.#waiting.get(move);
-    if (waiting?.missing.delete(node) && waiting.missing.size === 0) waiting.done();
-  }
-
-  /** Whoever is gone needs no freezing. */
-  nodeGone(node: number): void {
-    for (const move of this.#waiting.keys()) this.frozen(node, move);
-  }
-
-  #within<T>(ms: number, promise: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const timer = this.#parts.clock.after(ms, () => reject(new Error(`not done within ${ms} ms`)));
-      promise.then(resolve, reject).finally(() => timer.cancel());
-    });
   }
 }
 

@@ -71,7 +71,10 @@ test("nodes, tables, traffic and moves are told", async () => {
   expect((await numbers())['sessions_moved_total{direction="out"}']).toBe(1);
   await alice.breaks();
   expect(await alice.resumes(one)).toBe(true);
-  expect(await numbers()).toMatchObject({ 'sessions_moved_total{direction="in"}': 1, moves_failed_total: 0 });
+  expect(await numbers()).toMatchObject({
+    'sessions_moved_total{direction="in"}': 1,
+    'moves_failed_total{what="session"}': 0,
+  });
 });
 
 test("what waits for a node that does not answer is in flight; once it is given up the node is down", async () => {

@@ -48,7 +48,7 @@ async function start() {
     discovery: registry as unknown as Discovery,
     log: quiet,
     draining: () => draining,
-    drain: async () => ({ moved: 0, closed: 0 }),
+    drain: async () => ({ rooms: 0, moved: 0, closed: 0 }),
   });
   return { one: one!, registry, view, drains: () => (draining = true) };
 }
