@@ -245,6 +245,8 @@ export interface PersonalData {
   /** Of the table, in snake case and unique: `archive`, `archive_rooms`. */
   readonly name: string;
   readonly columns: readonly string[];
+  /** Whichever host's module answers, the rows are those of all hosts of the server. */
+  readonly everyHost?: boolean;
   /** Read in pages, so that a big table needs little memory. */
   rows(): AsyncIterable<readonly (string | number | null)[]>;
 }

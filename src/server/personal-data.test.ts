@@ -109,6 +109,14 @@ test("what fails leaves no file, and one that is there is not touched", async ()
   );
 });
 
+test("a table that tells of all hosts is there once, whichever host has it", async () => {
+  const all = (name: string) => ({ ...table(name, ["x"], () => each([[name]])), everyHost: true });
+  const file = join(folder, "hosts.zip");
+  const parts = partsWith([all("both")], [all("both"), all("theirs")]);
+  const report = await exportPersonalData(parts, alice, file, () => {});
+  expect(report.rows).toEqual({ account: 1, both: 1, "theirs (other.example)": 1 });
+});
+
 test("two tables of one name are a mistake, not a loss", async () => {
   const same = table("same", ["x"], () => each([]));
   await expect(exportPersonalData(partsWith([same, same]), alice, join(folder, "same.zip"), () => {})).rejects.toThrow(

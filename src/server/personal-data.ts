@@ -61,15 +61,17 @@ export async function exportPersonalData(
 /** By name: what the account is, what its host's modules keep, and what services of other hosts do. */
 async function tablesOf({ hosts, accounts }: ExportParts, account: Jid): Promise<PersonalData[]> {
   const tables: PersonalData[] = [accountTable(accounts, account)];
+  const own = (await hosts.get(account.domain)!.registry.askAll("personalData", account)).flat();
+  tables.push(...own);
+  /** Tables that tell of all hosts are needed once. */
+  const told = new Set(own.filter(({ everyHost }) => everyHost).map(({ name }) => name));
   for (const host of hosts.values()) {
-    if (host.domain === account.domain) {
-      tables.push(...(await host.registry.askAll("personalData", account)).flat());
-    } else {
-      const guests = (await host.registry.askAll("guestData", account)).flat();
-      tables.push(
-        ...guests.map((table) => ({ ...table, name: `${table.name} (${host.domain})`, rows: () => table.rows() })),
-      );
-    }
+    if (host.domain === account.domain) continue;
+    const guests = (await host.registry.askAll("guestData", account)).flat().filter(({ name }) => !told.has(name));
+    for (const { everyHost, name } of guests) if (everyHost) told.add(name);
+    tables.push(
+      ...guests.map((table) => ({ ...table, name: `${table.name} (${host.domain})`, rows: () => table.rows() })),
+    );
   }
   const names = new Set(tables.map(({ name }) => name));
   if (names.size !== tables.length) throw new Error("two modules have a table of personal data of one name");

@@ -1,6 +1,8 @@
 /** XEP-0363: slots. What becomes of the files is in http-upload-files.test.ts. */
 import { afterEach, expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { UploadStore } from "../../src/modules/http-upload/upload-store.ts";
 import { Jid } from "../../src/stanza/jid.ts";
 import { eventually } from "../support/eventually.ts";
 import { filesBelow, UploadTalk } from "../support/upload-talk.ts";
@@ -254,6 +256,25 @@ test("an account takes its files with it, and they are listed before", async () 
     .select("username")
     .execute();
   expect(left).toEqual([{ username: "bob" }]);
+});
+
+test("what a node that died was receiving is removed", async () => {
+  const upload = await start();
+  const person = await upload.talk.login("alice@localhost/desk");
+  const slot = await upload.slot(person, "half.bin", 5);
+  const token = new URL(slot.get).pathname.split("/")[2]!;
+  // As the other node left it: claimed, half of it written.
+  expect(await new UploadStore(upload.talk.store).claim(token, upload.talk.clock.now())).toBe(true);
+  const folder = join(upload.folder, "uploads", token.slice(0, 2));
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${token}.part`), "ha");
+  expect((await upload.put(slot.put, "whole")).status).toBe(409);
+  await upload.talk.clock.leap(2 * 3_600_000);
+  await eventually(3_000, async () => {
+    await upload.talk.clock.leap(70_000);
+    expect(filesBelow(join(upload.folder, "uploads"))).toEqual([]);
+    expect((await upload.get(slot.get)).status).toBe(404);
+  });
 });
 
 test("what is over is removed from the disk, many files step by step", async () => {

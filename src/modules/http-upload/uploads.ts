@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import type { Upload, UploadOutcome, UploadService } from "../../hooks/services.ts";
+import type { ModuleCounter } from "../../observe/metrics.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { percentEncoded } from "../../util/percent-encoding.ts";
@@ -36,10 +37,20 @@ export class Uploads implements UploadService {
   readonly #place: Place;
   readonly #local: LocalStorage;
   readonly #s3: S3Storage | undefined;
+  readonly #slots: ModuleCounter;
+  readonly #received: ModuleCounter;
+  readonly #receivedBytes: ModuleCounter;
+  readonly #removed: ModuleCounter;
   #receiving = 0;
 
   constructor(house: UploadsHouse) {
     this.#house = house;
+    const { metrics } = house;
+    this.#slots = metrics.counter("slots_total", "Slots asked for", ["outcome"]);
+    this.#received = metrics.counter("received_total", "Uploads through our listeners", ["outcome"]);
+    this.#receivedBytes = metrics.counter("received_bytes_total", "Bytes of files stored through our listeners");
+    this.#removed = metrics.counter("removed_total", "Files and unused slots removed");
+    metrics.gauge("receiving", "Uploads that are being received", () => this.#receiving);
     const { options, clock } = house;
     this.#place = options.backend ?? (options.s3 === undefined ? "local" : "s3");
     if (this.#place === "s3" && options.s3 === undefined) {
@@ -79,6 +90,7 @@ export class Uploads implements UploadService {
     });
     // Counted with the new one in it, so that two requests at once, on two nodes, are never both the last that fits.
     await this.#keepQuota(account, token, now);
+    this.#slots.add(1, "given");
     const path = `${token}/${percentEncoded(name)}`;
     if (this.#place === "local") return { putUrl: `${base}/${path}?slot=${secret}`, getUrl: `${base}/${path}` };
     const putUrl = await this.#s3!.putUrl({ token, name }, size, contentType, options.expirationTimeMs / 1000);
@@ -101,6 +113,7 @@ export class Uploads implements UploadService {
     const { files, bytes } = await this.store.usage(account, now);
     if (files <= maxFiles && bytes <= quota) return;
     await this.store.remove(token);
+    this.#slots.add(1, "over quota");
     const retryAt = await this.store.roomAt(account, now, bytes - quota, files - maxFiles);
     const text =
       files > maxFiles
@@ -119,6 +132,18 @@ export class Uploads implements UploadService {
   }
 
   async receive(
+    upload: Upload,
+    secret: string,
+    contentType: string | undefined,
+    body: AsyncIterable<Uint8Array>,
+  ): Promise<UploadOutcome> {
+    const outcome = await this.#receive(upload, secret, contentType, body);
+    this.#received.add(1, outcome);
+    if (outcome === "stored") this.#receivedBytes.add(upload.size);
+    return outcome;
+  }
+
+  async #receive(
     upload: Upload,
     secret: string,
     contentType: string | undefined,
@@ -187,6 +212,7 @@ export class Uploads implements UploadService {
     if (place === "local") await this.#local.remove(token);
     else await this.#s3?.remove({ token, name });
     await this.store.remove(token);
+    this.#removed.add(1);
   }
 
   /** Whether a slot that was not reported as used has a file all the same: S3 does not tell us. */

@@ -75,8 +75,11 @@ export const mam = defineModule({
 
     if (muc !== undefined) {
       const rooms = new RoomArchives(context, muc, ids);
-      on.answer("personalData", (account) => [rooms.personalData(account)]);
+      for (const question of ["personalData", "guestData"] as const) {
+        on.answer(question, (account) => [rooms.personalData(account)]);
+      }
       on.account("removed", (account) => rooms.removeAccount(account));
+      on.account("guestRemoved", (account) => rooms.removeAccount(account));
       on.provide("roomArchive", rooms);
     }
 

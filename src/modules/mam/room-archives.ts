@@ -129,6 +129,7 @@ export class RoomArchives implements RoomArchiveService {
     const store = this.#store;
     return {
       name: "archive_rooms",
+      everyHost: true,
       columns: ["id", "time", "room", "message"],
       async *rows() {
         for await (const page of store.sentToRooms(account.bare)) {

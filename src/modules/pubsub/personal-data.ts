@@ -23,6 +23,7 @@ export function personalTables(store: Store, account: Jid): readonly PersonalDat
     },
     {
       name: "pubsub_payloads",
+      everyHost: true,
       columns: ["node_name", "item_id", "published_at", "payload"],
       async *rows() {
         // Everything he has published, on his own nodes and on others'.
@@ -44,6 +45,7 @@ export function personalTables(store: Store, account: Jid): readonly PersonalDat
     },
     {
       name: "pubsub_subscriptions",
+      everyHost: true,
       columns: ["service", "node_name", "state"],
       async *rows() {
         const rows = await db
@@ -59,6 +61,7 @@ export function personalTables(store: Store, account: Jid): readonly PersonalDat
     },
     {
       name: "pubsub_affiliations",
+      everyHost: true,
       columns: ["service", "node_name", "affiliation"],
       async *rows() {
         const rows = await db

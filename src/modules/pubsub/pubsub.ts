@@ -134,7 +134,9 @@ export const pubsub = defineModule({
     }
 
     on.account("removed", (account) => forget(core, serviceOf(account)));
+    on.account("guestRemoved", (account) => forget(core, serviceOf(account)));
     on.answer("personalData", (account): readonly PersonalData[] => personalTables(context.store, account));
+    on.answer("guestData", (account) => personalTables(context.store, account).filter(({ everyHost }) => everyHost));
     return undefined;
   },
 });
