@@ -8,6 +8,7 @@ import type { Store } from "../../store/store.ts";
 import {
   type ArchiveTables,
   conversationOf,
+  deleteWordsForGood,
   ownerWord,
   referenceToMessage,
   referenceToSender,
@@ -63,6 +64,8 @@ export interface NewRow {
 
 /** Rows removed by one statement; small, because others wait for its locks. */
 const removedAtOnce = 500;
+/** The same where each takes about a millisecond. */
+const removedForGoodAtOnce = 10;
 const lastId = 2n ** 63n - 1n;
 
 type Messages = SelectQueryBuilder<ArchiveTables, "archive_messages", object>;
@@ -294,9 +297,31 @@ export class ArchiveStore {
     return rows.length === removedAtOnce;
   }
 
-  /** Removes a whole archive, in steps. */
+  /** Removes a whole archive, in steps, and its words from every index. */
   async removeAll(owner: string): Promise<void> {
-    while (await this.removeSome(owner, lastId));
+    if (this.#store.dialect !== "sqlite") while (await this.removeSome(owner, lastId));
+    else while (await this.#removeForGood(owner)) await this.#pause();
+  }
+
+  /** As `removeSome`, of SQLite, whose index of words would keep those of messages that are gone. */
+  #removeForGood(owner: string): Promise<boolean> {
+    return this.#db.transaction().execute(async (trx) => {
+      const query = trx.selectFrom("archive_messages").select("id").where("owner", "=", owner);
+      const rows = await query.orderBy("id").limit(removedForGoodAtOnce).execute();
+      const last = rows.at(-1);
+      if (last === undefined) return false;
+      await deleteWordsForGood(trx, true);
+      await trx.deleteFrom("archive_messages").where("owner", "=", owner).where("id", "<=", last.id).execute();
+      await deleteWordsForGood(trx, false);
+      return rows.length === removedForGoodAtOnce;
+    });
+  }
+
+  /** Others have their turn: SQLite works in this thread. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#store.clock.after(1, resolve);
+    });
   }
 
   /** The newest id that is too many where `keep` messages may stay; undefined when there are no more than that. */

@@ -4,7 +4,7 @@
  * Pages are read by the primary key (owner, id), and those of one conversation by (conversation, id), a hash of owner and
  * peer, so that the second index is small. Whoever finds a row by a hash compares what was hashed too.
  */
-import { sql } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { autoId, bigint, flag, key, text } from "../../store/columns.ts";
 import type { Migration } from "../../store/migrations.ts";
 import type { Schema } from "../../store/schema.ts";
@@ -107,7 +107,6 @@ export const archiveMigrations: readonly Migration[] = [
     },
   },
   { name: "archive/2-statistics", up: countWordsBetter },
-  { name: "archive/3-forget-words", up: forgetWords },
 ];
 
 /**
@@ -119,10 +118,15 @@ async function countWordsBetter(schema: Schema): Promise<void> {
   await sql.raw("alter table archive_messages alter column words set statistics 1000").execute(schema.db);
 }
 
-/** FTS5 only marks what is deleted until it merges its index, which may be never; so the words of a removed account would stay. */
-async function forgetWords(schema: Schema): Promise<void> {
-  if (schema.dialect !== "sqlite") return;
-  await sql.raw("insert into archive_words (archive_words, rank) values ('secure-delete', 1)").execute(schema.db);
+/**
+ * FTS5 only marks what is deleted until it merges its index, which may be never. Between `true` and `false`, in one transaction, it takes
+ * words out of the index itself, which costs some milliseconds a message.
+ */
+export async function deleteWordsForGood(db: Kysely<ArchiveTables>, on: boolean): Promise<void> {
+  // A parameter would be a real number, which FTS5 does not take here.
+  await sql`insert into archive_words (archive_words, rank) values ('secure-delete', ${sql.lit(on ? 1 : 0)})`.execute(
+    db,
+  );
 }
 
 /** Full-text search is each database's own: the only part of the tables that differs. */
