@@ -134,9 +134,9 @@ export class Conversations {
         content: `<message to='${jid}'${rest}`,
         msg_id: stanza.id ?? null,
         room_msg_id: id === "" ? null : id,
-        outgoing: own ? 1 : 0,
         last_at,
         unread_count: own || !verdict.counted ? 0 : 1,
+        read_at: own ? last_at : 0,
         binned_at: null,
       };
       stored.add(this.#writer.arrive(arrival));
@@ -151,15 +151,16 @@ export class Conversations {
     { own, counted }: { own: boolean; counted: boolean },
   ): Promise<void> {
     if (!fits(peer.bare)) return Promise.resolve();
+    const last_at = this.#now();
     return this.#writer.arrive({
       ...keyOf(account, peer),
       box: "inbox",
       content: stanza.toXml(),
       msg_id: stanza.id ?? null,
       room_msg_id: null,
-      outgoing: own ? 1 : 0,
-      last_at: this.#now(),
+      last_at,
       unread_count: counted ? 1 : 0,
+      read_at: own ? last_at : 0,
       binned_at: null,
     });
   }

@@ -3,7 +3,7 @@
  * statement that says what becomes of the row as the database finds it; nobody reads a count in order to write it.
  */
 import { sql } from "kysely";
-import { bigint, flag, key, millis, text } from "../../store/columns.ts";
+import { bigint, key, millis, text } from "../../store/columns.ts";
 import type { Migration } from "../../store/migrations.ts";
 import type { Merge, Row } from "../../store/rows.ts";
 
@@ -21,11 +21,11 @@ export interface InboxTables {
     msg_id: string | null;
     /** In a room: the id the room has given it, by which markers name it too. */
     room_msg_id: string | null;
-    /** 1 when the last message is the account's own. */
-    outgoing: number;
     /** When it was sent; milliseconds since the epoch, like all times here. */
     last_at: number;
     unread_count: number;
+    /** When the account has last written here itself; 0 for never. */
+    read_at: number;
     /** 0 when it is not muted. */
     muted_until: number;
     /** Since when it is in the bin. */
@@ -53,9 +53,9 @@ export const inboxMigrations: readonly Migration[] = [
           content: text(),
           msg_id: text({ nullable: true }),
           room_msg_id: text({ nullable: true }),
-          outgoing: flag(),
           last_at: millis(),
           unread_count: bigint(),
+          read_at: millis(),
           muted_until: millis({ initial: 0 }),
           binned_at: millis({ nullable: true }),
         },
@@ -80,10 +80,11 @@ export interface Arrival extends Row {
   readonly content: string;
   readonly msg_id: string | null;
   readonly room_msg_id: string | null;
-  readonly outgoing: 0 | 1;
   readonly last_at: number;
-  /** By how much the count grows; for the account's own message, which ends it, 0. */
+  /** By how much the count grows; behind the account's own message, from nothing. */
   readonly unread_count: number;
+  /** When the account's own message was sent; 0 where there is none. */
+  readonly read_at: number;
   readonly binned_at: number | null;
 }
 
@@ -95,7 +96,7 @@ export const inboxKey = ["server", "username", "peer"] as const;
  * stays unread.
  */
 export const arrivalMerge: Merge = [
-  ...["content", "msg_id", "room_msg_id", "outgoing"].map(
+  ...["content", "msg_id", "room_msg_id"].map(
     (column) =>
       [
         column,
@@ -105,7 +106,12 @@ export const arrivalMerge: Merge = [
   [
     "unread_count",
     (old, fresh) =>
-      `case when ${fresh("outgoing")} = 0 then ${old("unread_count")} + ${fresh("unread_count")} when ${newer(old, fresh)} then 0 else ${old("unread_count")} end`,
+      `case when ${fresh("read_at")} >= ${old("last_at")} then ${fresh("unread_count")} else ${old("unread_count")} + ${fresh("unread_count")} end`,
+  ],
+  [
+    "read_at",
+    (old, fresh) =>
+      `case when ${fresh("read_at")} > ${old("read_at")} then ${fresh("read_at")} else ${old("read_at")} end`,
   ],
   [
     "binned_at",

@@ -120,8 +120,7 @@ class Batch {
     if (last?.arrived === true) {
       const { arrivals } = this.#rounds[last.round]!;
       const before = arrivals.get(key)!;
-      const joined =
-        before.outgoing === arrival.outgoing && before.box === arrival.box ? join(before, arrival) : undefined;
+      const joined = join(before, arrival);
       if (joined !== undefined) {
         arrivals.set(key, joined);
         return;
@@ -182,10 +181,11 @@ function keyOf({ server, username, peer }: ConversationKey): string {
   return `${server}\n${username}\n${peer}`;
 }
 
-/** Two messages of one direction are as good as the later one that counts for both. */
-function join(first: Arrival, second: Arrival): Arrival {
-  const later = second.last_at >= first.last_at ? second : first;
-  return { ...later, unread_count: first.unread_count + second.unread_count };
+/** Two messages as one: the later is shown, and an own one says that what was before it is read. Undefined when the clock was set back. */
+function join(first: Arrival, second: Arrival): Arrival | undefined {
+  if (second.last_at < first.last_at) return undefined;
+  if (second.read_at > 0) return second;
+  return { ...second, unread_count: first.unread_count + second.unread_count, read_at: first.read_at };
 }
 
 async function layDown(db: Transaction<InboxTables>, readings: readonly Reading[]): Promise<void> {

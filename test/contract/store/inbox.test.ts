@@ -23,15 +23,15 @@ function arrival(peer: string, at: number, more: Partial<Arrival> = {}): Arrival
     content: `<message id='m${at}'><body>🦝 ${at}'s</body></message>`,
     msg_id: `m${at}`,
     room_msg_id: null,
-    outgoing: 0,
     last_at: at,
     unread_count: 1,
+    read_at: 0,
     binned_at: null,
     ...more,
   };
 }
 
-const own = { outgoing: 1, unread_count: 0 } as const;
+const own = (peer: string, at: number) => arrival(peer, at, { unread_count: 0, read_at: at });
 
 /** A node: its own connections, its own queue of writes. */
 function nodeOn(store: Store) {
@@ -112,9 +112,9 @@ await eachDatabase(describe, (database) => {
             );
             expect((await entry(store, peer))!.unread).toBe(100);
             // Her own message reads all that was before it, and not what came later on another node.
-            await first.writer.arrive(arrival(peer, 1_050, own));
+            await first.writer.arrive(own(peer, 1_050));
             expect((await entry(store, peer))!.unread).toBe(100);
-            await other.writer.arrive(arrival(peer, 2_000, own));
+            await other.writer.arrive(own(peer, 2_000));
             expect(await entry(store, peer)).toMatchObject({ unread: 0, lastAt: 2_000 });
             for (const { writes } of [first, other]) await writes.close();
           } finally {
@@ -142,8 +142,20 @@ await eachDatabase(describe, (database) => {
             writer.read({ ...key, messageId: "m2" }), // is not the last one any more
           );
           expect(await entry(store, key.peer)).toMatchObject({ unread: 1, lastAt: 3 });
-          await together(writer.arrive(arrival(key.peer, 4, own)), writer.arrive(arrival(key.peer, 5)));
+          await together(writer.arrive(own(key.peer, 4)), writer.arrive(arrival(key.peer, 5)));
           expect(await entry(store, key.peer)).toMatchObject({ unread: 1, lastAt: 5 });
+          // Where another node has written something later meanwhile, that stays unread.
+          await together(
+            writer.arrive(arrival(key.peer, 2)),
+            writer.arrive(own(key.peer, 3)),
+            writer.arrive(arrival(key.peer, 4)),
+          );
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 2, lastAt: 5 });
+          // A clock that was set back makes two writes of it.
+          await together(writer.arrive(arrival(key.peer, 5)), writer.arrive(own(key.peer, 1)));
+          expect(await entry(store, key.peer)).toMatchObject({ unread: 3, lastAt: 5 });
+          await writer.arrive(own(key.peer, 5));
+          await writer.arrive(arrival(key.peer, 5));
           await together(
             writer.arrive(arrival(key.peer, 6)),
             writer.remove({ ...key, binnedAt: undefined }),
