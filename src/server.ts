@@ -329,6 +329,7 @@ function watch({ core, metrics, store }: NodeParts): void {
     bounced: () => counters.bounced,
     dropped: () => counters.dropped,
     failed: () => counters.failures,
+    overloaded: () => counters.overloaded,
     storeQueueLength: () => store.stats.waiting,
     storeReady: () => (store.ready ? 1 : 0),
     writeQueueBytes: () => {

@@ -34,11 +34,12 @@ export interface MetricSources {
   sessions(): number;
   /** Sessions without a connection that wait to be resumed. */
   resumableSessions(): number;
-  /** Stanzas the router has taken, answered with an error, dropped, and failed on, since the start. */
+  /** Stanzas the router has taken, answered with an error, dropped, failed on, and refused in overload, since the start. */
   routed(): number;
   bounced(): number;
   dropped(): number;
   failed(): number;
+  overloaded(): number;
   /** Queries that wait for a connection to the database. */
   storeQueueLength(): number;
   /** 1 when the database answers, else 0. */
@@ -114,6 +115,9 @@ export class Metrics {
     total("meerkat_bounced_total", "Stanzas answered with an error by the router", () => sources.bounced?.());
     total("meerkat_dropped_total", "Stanzas dropped by rule", () => sources.dropped?.());
     total("meerkat_failures_total", "Stanzas on which the server itself failed", () => sources.failed?.());
+    total("meerkat_overloaded_total", "Stanzas refused since too much waited for the database", () =>
+      sources.overloaded?.(),
+    );
     gauge("meerkat_store_queue_length", "Queries waiting for a database connection", () =>
       sources.storeQueueLength?.(),
     );

@@ -17,6 +17,8 @@ import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import { errorOf, mayBounce } from "../stanza/reply.ts";
 import { type Stanza, StanzaMould } from "../stanza/stanza.ts";
+import { StoreOverloaded } from "../store/errors.ts";
+import { toStanzaError } from "./failure.ts";
 import type { Host } from "./host.ts";
 import { answerIq } from "./iq.ts";
 import type { PendingRequests } from "./pending-requests.ts";
@@ -28,6 +30,8 @@ export interface RouterCounters {
   bounced: number;
   dropped: number;
   failures: number;
+  /** Refused since too much waited for the database. */
+  overloaded: number;
 }
 
 /** What the router knows of the cluster's other nodes. */
@@ -61,7 +65,7 @@ export class Router implements EffectTarget {
   elsewhere: OtherNodes | undefined = undefined;
   readonly sessions: SessionTable;
   readonly requests: PendingRequests;
-  readonly counters: RouterCounters = { routed: 0, bounced: 0, dropped: 0, failures: 0 };
+  readonly counters: RouterCounters = { routed: 0, bounced: 0, dropped: 0, failures: 0, overloaded: 0 };
   readonly #log: Log;
 
   readonly #bounced: (condition: string) => void;
@@ -283,12 +287,12 @@ export class Router implements EffectTarget {
 
   /** Turns anything thrown into the one answer its sender gets; hides what is ours, logs it once. */
   fail(stanza: Stanza, error: unknown): MaybePromise<void> {
-    let answer: StanzaError;
-    if (error instanceof StanzaError) answer = error;
-    else {
+    const answer = toStanzaError(error);
+    // A line of the log for each would make an overload worse.
+    if (error instanceof StoreOverloaded) this.counters.overloaded++;
+    else if (answer !== error) {
       this.counters.failures++;
       this.#log.error({ err: error, kind: stanza.kind, from: stanza.from?.full, to: stanza.to?.full }, "stanza failed");
-      answer = new StanzaError("internal-server-error", { type: "wait", cause: error });
     }
     if (!mayBounce(stanza) || stanza.from === undefined) return this.dropped(stanza, answer.message);
     this.counters.bounced++;

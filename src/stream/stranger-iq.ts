@@ -1,4 +1,5 @@
 /** Requests before authentication: XEP-0077 and what modules declare; everything else is refused (RFC 6120 section 6.3.1). */
+import { toStanzaError } from "../router/failure.ts";
 import type { Host } from "../router/host.ts";
 import { carryOut } from "../router/stages.ts";
 import { StanzaError, StreamError } from "../stanza/errors.ts";
@@ -31,5 +32,5 @@ export async function answerStranger(stream: C2sStream, host: Host, frame: Frame
 function asStanzaError(stream: C2sStream, error: unknown): StanzaError {
   if (error instanceof StanzaError) return error;
   stream.environment.log.error({ err: error, remote: stream.remoteAddress }, "request before login failed");
-  return new StanzaError("internal-server-error", { type: "wait", cause: error });
+  return toStanzaError(error);
 }

@@ -83,6 +83,27 @@ export class ManagedClient {
     this.#stanza(`<message type='chat' to='${to}' id='${body}'><body>${escapeText(body)}</body></message>`, sent);
   }
 
+  enter(room: string, nick: string): void {
+    this.#stanza(`<presence to='${room}/${nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>`, undefined);
+  }
+
+  /** A room that was just made is open from now on. */
+  open(room: string): void {
+    this.#stanza(
+      `<iq type='set' id='open' to='${room}'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query></iq>`,
+      undefined,
+    );
+  }
+
+  say(room: string, body: string): void {
+    const sent: Sent = { to: room, body, acknowledged: false };
+    this.sent.push(sent);
+    this.#stanza(
+      `<message type='groupchat' to='${room}' id='${body}'><body>${escapeText(body)}</body></message>`,
+      sent,
+    );
+  }
+
   /** Whether the server has acknowledged everything. */
   get settled(): boolean {
     return this.#outbox.length === 0;

@@ -14,6 +14,7 @@ import { stanzaId } from "../../src/modules/stanza-id.ts";
 import { parseJid } from "../../src/stanza/jid.ts";
 import { ns } from "../../src/stanza/ns.ts";
 import { stanzaFromFrame } from "../../src/stanza/stanza.ts";
+import { StoreOverloaded } from "../../src/store/errors.ts";
 import { parseFrame } from "../../src/xml/scanner.ts";
 import { Conversation, type ConversationOptions, type Person } from "../support/conversation.ts";
 
@@ -217,6 +218,20 @@ describe("no loss", () => {
     await say(bob, "two");
     await bob.receives(error("two", "internal-server-error", "wait"));
     expect(talk.takeFailures()).toEqual(["stanza failed"]);
+  });
+
+  test("a message that finds too much waiting for the database is refused for now", async () => {
+    const bob = await start();
+    const { add } = talk.writes;
+    talk.writes.add = () => Promise.reject(new StoreOverloaded("10000 writes wait for the database already"));
+    await say(bob, "one");
+    const [refusal] = await bob.takes();
+    expect(refusal!.child("error")!.attr("type")).toBe("wait");
+    expect(refusal!.child("error")!.elements()[0]!.name).toBe("resource-constraint");
+    talk.writes.add = add;
+    await say(bob, "two");
+    expect([talk.router.counters.overloaded, talk.router.counters.failures]).toEqual([1, 0]);
+    expect(await waiting()).toBe(1);
   });
 
   test("the sender's acknowledgement waits for the commit", async () => {

@@ -10,6 +10,7 @@ import type { ModuleContext } from "../../hooks/define-module.ts";
 import { deliverTo, handled, type MaybePromise, type Outcome, route, secureBy } from "../../hooks/effect.ts";
 import type { PersonalData, SessionEnd } from "../../hooks/points.ts";
 import type { OfflineService } from "../../hooks/services.ts";
+import { toStanzaError } from "../../router/failure.ts";
 import { mostAvailable } from "../../router/route.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
@@ -429,8 +430,7 @@ export class Mailboxes implements OfflineService {
         if (outcome === undefined) throw new StanzaError("service-unavailable");
         await this.#house.run("length" in outcome ? outcome : [outcome]);
       } catch (error) {
-        const refusal =
-          error instanceof StanzaError ? error : new StanzaError("internal-server-error", { cause: error });
+        const refusal = toStanzaError(error);
         if (!(error instanceof StanzaError))
           this.#house.log.error({ err: error, jid: account.bare }, "Message not stored");
         if (mayBounce(stanza)) await this.#house.run([route(errorOf(stanza, refusal))]);

@@ -49,6 +49,8 @@ export class Placements {
   readonly #places = new Map<string, Place>();
   #parts: PlacementsParts | undefined = undefined;
   #mover: PlaceMover | undefined = undefined;
+  /** What is being dealt with of what others have forwarded, by the sender's full address. */
+  readonly #busy = new Map<string, Promise<void>>();
   /** How often the stanza being handled just now has been forwarded. */
   #forwards = 0;
 
@@ -140,13 +142,33 @@ export class Placements {
     }
   }
 
-  /** A stanza that another node has forwarded. The promise resolves when it is safe. */
+  /**
+   * A stanza that another node has forwarded. The promise resolves when it is safe. What one sender says is dealt with in order: his own
+   * node does not wait for one to be over before it sends the next.
+   */
   forwarded(bytes: Uint8Array): undefined | Promise<void> {
     const stanza = stanzaFromBytes(bytes, 2);
+    const forwards = bytes[1]!;
     const gathering = new Gathering();
-    this.#forwards = bytes[1]!;
+    const sender = stanza.from?.full ?? "";
+    const before = this.#busy.size === 0 ? undefined : this.#busy.get(sender);
+    const handled =
+      before === undefined
+        ? this.#take(stanza, forwards, gathering)
+        : before.then(() => this.#take(stanza, forwards, gathering));
+    if (handled instanceof Promise) {
+      const over: Promise<void> = handled.then(() => {
+        if (this.#busy.get(sender) === over) this.#busy.delete(sender);
+      });
+      this.#busy.set(sender, over);
+    }
+    return gathering.settled(handled);
+  }
+
+  #take(stanza: Stanza, forwards: number, gathering: Gathering): MaybePromise<void> {
+    this.#forwards = forwards;
     try {
-      return gathering.settled(this.#parts!.router.route(stanza, gathering));
+      return this.#parts!.router.route(stanza, gathering);
     } finally {
       this.#forwards = 0;
     }

@@ -56,6 +56,23 @@ const codes = (stanza: Stanza): (string | undefined)[] =>
     .childrenNamed("status")
     .map((status) => status.attr("code"));
 
+test("what somebody on another node sends in one go is dealt with in order", async () => {
+  await start();
+  const bob = await talk.login(others(homeOf())[0]!, "bob@localhost/pc", false);
+  bob.patient();
+  for (const text of [enter("Bob"), instant, say("one"), say("two")]) void bob.sends(text);
+  await talk.settle(200);
+  const got = bob.takes();
+  expect(got.map(({ kind, type }) => `${kind} ${type}`)).toEqual([
+    "presence undefined",
+    "message groupchat",
+    "iq result",
+    "message groupchat",
+    "message groupchat",
+  ]);
+  expect(bodies(got)).toEqual([undefined, "one", "two"]);
+});
+
 test("who goes away without a word leaves a room on another node", async () => {
   const { alice, bob, carol } = await inRoom();
   await talk.passing(Promise.resolve(bob.node.core.keeper.end(bob.session, "lost")));
