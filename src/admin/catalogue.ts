@@ -3,6 +3,7 @@ import { accountCommands } from "./account.ts";
 import { clusterCommands } from "./cluster.ts";
 import type { Command } from "./command.ts";
 import { gdprCommands } from "./gdpr.ts";
+import { httpUploadCommands } from "./http-upload.ts";
 import { inboxCommands } from "./inbox.ts";
 import { mucCommands } from "./muc.ts";
 import { mucLightCommands } from "./muc-light.ts";
@@ -20,6 +21,7 @@ export const adminCommands: readonly Command[] = [
   ...inboxCommands,
   ...stanzaCommands,
   ...gdprCommands,
+  ...httpUploadCommands,
   ...serverCommands,
   ...clusterCommands,
 ];

@@ -379,6 +379,12 @@ export interface Upload {
   readonly place: string;
 }
 
+/** Where a file is sent to, and where it is read. */
+export interface UploadSlot {
+  readonly putUrl: string;
+  readonly getUrl: string;
+}
+
 /** What became of an upload: `closed` is a slot that is used, or too old; `short` a body that is not as long as promised. */
 export type UploadOutcome = "stored" | "forbidden" | "closed" | "short" | "busy" | "no space";
 
@@ -399,6 +405,10 @@ export interface UploadService {
     contentType: string | undefined,
     body: AsyncIterable<Uint8Array>,
   ): Promise<UploadOutcome>;
+  /**
+   * A slot for a file that is nobody's and counts for no quota, usable for `validMs`. Throws `StanzaError`: bad-request, not-acceptable.
+   */
+  operatorSlot(name: string, size: number, contentType: string | undefined, validMs: number): Promise<UploadSlot>;
   /** A stored file, nothing of which has been read yet, or the URL where it is; undefined when it is not there. */
   content(upload: Upload): Promise<Blob | string | undefined>;
 }

@@ -118,6 +118,15 @@ test("a body without a length, and one that is too large for anybody, are refuse
   expect(await answerTo("Content-Length: 5", "hello")).toContain(" 201 ");
 }, 20_000);
 
+test("the operator makes a slot from the command line", async () => {
+  const given = ["--domain", "localhost", "--filename", "house rules.txt", "--size", "5", "--timeout", "60"];
+  const slot = (await server.ctl("httpUpload", "getUrl", ...given)) as { putUrl: string; getUrl: string };
+  expect((await fetch(slot.putUrl, { method: "PUT", body: "quiet" })).status).toBe(201);
+  expect(await (await fetch(slot.getUrl)).text()).toBe("quiet");
+  await expect(server.ctl("httpUpload", "getUrl", ...given.slice(0, -1), "0")).rejects.toThrow(/--timeout must be/);
+  await expect(server.ctl("httpUpload", "getUrl", ...given.with(3, "../rules"))).rejects.toThrow(/not taken/);
+}, 20_000);
+
 test("a node takes the file for a slot that another has given out", async () => {
   const postgres = (await testDatabases()).find(({ dialect }) => dialect === "postgres")!;
   if (postgres.unavailable !== undefined) return;

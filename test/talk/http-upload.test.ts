@@ -258,6 +258,34 @@ test("an account takes its files with it, and they are listed before", async () 
   expect(left).toEqual([{ username: "bob" }]);
 });
 
+test("the operator has slots of his own, which are nobody's", async () => {
+  const upload = await start({ max_file_size: 1_024, max_files: 1, file_expiry: 1 });
+  const service = upload.talk.host.registry.service("uploads")!;
+  for (let number = 0; number < 3; number++) {
+    const slot = await service.operatorSlot("rules.txt", 5, "text/plain", 1_000_000);
+    await upload.talk.clock.leap(900_000);
+    expect((await upload.put(slot.putUrl, "rules")).status).toBe(201);
+    expect(await (await upload.get(slot.getUrl)).text()).toBe("rules");
+  }
+  for (const [name, size, type] of [
+    ["../x", 5, undefined],
+    ["x", 0, undefined],
+    ["x", 2_000, undefined],
+    ["x", 5, "no type"],
+  ] as const) {
+    await expect(service.operatorSlot(name, size, type, 1_000)).rejects.toThrow();
+  }
+  const person = await upload.talk.login("alice@localhost/desk");
+  expect(await upload.asks(person, "a.txt", 1)).toContain("<slot");
+  for (const handler of upload.talk.host.registry.accounts.removed) await handler(alice);
+  expect(filesBelow(join(upload.folder, "uploads"))).toHaveLength(3);
+  await upload.talk.clock.leap(day);
+  await eventually(3_000, async () => {
+    await upload.talk.clock.leap(70_000);
+    expect(filesBelow(join(upload.folder, "uploads"))).toEqual([]);
+  });
+});
+
 test("what a node that died was receiving is removed", async () => {
   const upload = await start();
   const person = await upload.talk.login("alice@localhost/desk");

@@ -1,6 +1,6 @@
 /** Removes files whose time is over, and slots that were not used, a few at a time with pauses, so that nobody notices. */
 
-import { isStored, type RemovableUpload } from "./upload-store.ts";
+import { isOrphan, isStored, type RemovableUpload } from "./upload-store.ts";
 import type { Uploads, UploadsHouse } from "./uploads.ts";
 
 const intervalMs = 60_000;
@@ -57,7 +57,7 @@ export class UploadCleanup {
     const { store } = this.#uploads;
     const now = clock.now();
     try {
-      const over = isStored(upload) || upload.username === "" || (upload.expires_at ?? now + 1) <= now;
+      const over = isStored(upload) || isOrphan(upload) || (upload.expires_at ?? now + 1) <= now;
       if (!over && (await this.#uploads.isFilled(upload)))
         await store.stored(upload.token, now, upload.content_type, upload.expires_at);
       else await this.#uploads.remove(upload);

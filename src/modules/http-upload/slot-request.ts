@@ -24,13 +24,23 @@ const nameBytesMax = 255;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to refuse
 const strangeCharacter = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069/\\]/;
 
-/**
- * Reads a `<request/>`. Throws `StanzaError`: bad-request for one that is none, not-acceptable for a name or type that is not taken, and
- * for a file that is too large, with the largest size.
- */
+/** Reads a `<request/>`. Throws as `checkFile` does. */
 export function readSlotRequest(request: Element, fileBytesMax: number, now: number): SlotRequest {
-  const name = request.attr("filename");
-  const sizeText = request.attr("size");
+  const [name, size] = [request.attr("filename"), request.attr("size")];
+  const file = checkFile(name, size, request.attr("content-type"), fileBytesMax);
+  return { ...file, expireBefore: expireBeforeOf(request, now) };
+}
+
+/**
+ * Throws `StanzaError`: bad-request for what describes no file, not-acceptable for a name or type that is not taken, and for a file that is
+ * too large, with the largest size.
+ */
+export function checkFile(
+  name: string | undefined,
+  sizeText: string | undefined,
+  type: string | undefined,
+  fileBytesMax: number,
+): Omit<SlotRequest, "expireBefore"> {
   if (name === undefined || name === "") throw badRequest("A slot is for a file with a name");
   if (sizeText === undefined || !/^\d{1,16}$/.test(sizeText) || Number(sizeText) === 0) {
     throw badRequest("A slot is for a file with a size, in bytes, which is a positive number");
@@ -41,11 +51,11 @@ export function readSlotRequest(request: Element, fileBytesMax: number, now: num
   if (strangeCharacter.test(name) || name === "." || name === "..") {
     throw notAcceptable("That name of a file is not taken");
   }
-  const contentType = request.attr("content-type") || undefined;
+  const contentType = type || undefined;
   if (contentType !== undefined && !isMediaType(contentType)) throw notAcceptable("That is no content type");
   const size = Number(sizeText);
   if (size > fileBytesMax) throw tooLarge(fileBytesMax);
-  return { name, size, contentType, expireBefore: expireBeforeOf(request, now) };
+  return { name, size, contentType };
 }
 
 function expireBeforeOf(request: Element, now: number): number | undefined {

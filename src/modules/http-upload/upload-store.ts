@@ -36,15 +36,15 @@ export const uploadMigrations: readonly Migration[] = [
   },
 ];
 
-/** A slot waits; a file of it is being received; it is stored. */
-const states = { slot: 0, receiving: 1, stored: 2 } as const;
+/** A slot waits; a file of it is being received; it is stored; its account is gone, and only the file is left to remove. */
+const states = { slot: 0, receiving: 1, stored: 2, orphan: 3 } as const;
 
 export type Place = "local" | "s3";
 
 export interface UploadRow {
   token: string;
   server: string;
-  /** "" once the account is gone and only the file is left to remove. */
+  /** "" for the operator's, and once the account is gone. */
   username: string;
   name: string;
   content_type: string | null;
@@ -67,16 +67,14 @@ interface UploadTables {
 }
 
 /** What the cleaner and whoever removes an account need of a row. */
-export type RemovableUpload = Pick<
-  UploadRow,
-  "token" | "name" | "content_type" | "place" | "state" | "username" | "expires_at"
->;
+export type RemovableUpload = Pick<UploadRow, "token" | "name" | "content_type" | "place" | "state" | "expires_at">;
 
-const removable = ["token", "name", "content_type", "place", "state", "username", "expires_at"] as const;
+const removable = ["token", "name", "content_type", "place", "state", "expires_at"] as const;
 
 export interface NewSlot {
   readonly token: string;
-  readonly account: Jid;
+  /** An account, or the host for the operator's. */
+  readonly owner: Jid;
   readonly name: string;
   readonly contentType: string | undefined;
   readonly size: number;
@@ -115,8 +113,8 @@ export class UploadStore {
     await insertRows(this.#db, "http_upload", [
       {
         token: slot.token,
-        server: slot.account.domain,
-        username: slot.account.local,
+        server: slot.owner.domain,
+        username: slot.owner.local,
         name: slot.name,
         content_type: slot.contentType ?? null,
         size: slot.size,
@@ -203,7 +201,7 @@ export class UploadStore {
         due_at: expiresAt ?? never,
       })
       .where("token", "=", token)
-      .where("username", "<>", "")
+      .where("state", "<>", states.orphan)
       .executeTakeFirst();
     return Number(numUpdatedRows) > 0;
   }
@@ -239,7 +237,7 @@ export class UploadStore {
       .execute();
     await this.#db
       .updateTable("http_upload")
-      .set({ username: "", due_at: now, expires_at: now, secret: "" })
+      .set({ username: "", state: states.orphan, due_at: now, expires_at: now, secret: "" })
       .where("server", "=", account.domain)
       .where("username", "=", account.local)
       .execute();
@@ -255,6 +253,10 @@ export class UploadStore {
       .where("username", "=", account.local);
     return pages(this.#db, query, { key: ["created_at", "token"] });
   }
+}
+
+export function isOrphan(row: Pick<UploadRow, "state">): boolean {
+  return row.state === states.orphan;
 }
 
 export function isStored(row: Pick<UploadRow, "state">): boolean {

@@ -1,7 +1,7 @@
 /** The files of one host: slots are given out, filled, read and removed here, whichever way they came. */
 import { resolve } from "node:path";
 import type { ModuleContext } from "../../hooks/define-module.ts";
-import type { Upload, UploadOutcome, UploadService } from "../../hooks/services.ts";
+import type { Upload, UploadOutcome, UploadService, UploadSlot } from "../../hooks/services.ts";
 import type { ModuleCounter } from "../../observe/metrics.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
@@ -9,13 +9,8 @@ import { percentEncoded } from "../../util/percent-encoding.ts";
 import { isToken, LocalStorage } from "./local-storage.ts";
 import { fileBytesMaxOf, type UploadOptions } from "./options.ts";
 import { S3Storage } from "./s3-storage.ts";
-import { quotaReached, type SlotRequest } from "./slot-request.ts";
-import { isStored, type Place, type RemovableUpload, type UploadRow, UploadStore } from "./upload-store.ts";
-
-export interface Slot {
-  readonly putUrl: string;
-  readonly getUrl: string;
-}
+import { checkFile, quotaReached, type SlotRequest } from "./slot-request.ts";
+import { isOrphan, isStored, type Place, type RemovableUpload, type UploadRow, UploadStore } from "./upload-store.ts";
 
 export type UploadsHouse = ModuleContext<UploadOptions>;
 
@@ -67,7 +62,21 @@ export class Uploads implements UploadService {
   }
 
   /** A slot for a file of this account. Throws `StanzaError` resource-constraint, service-unavailable. */
-  async slot(account: Jid, request: SlotRequest): Promise<Slot> {
+  slot(account: Jid, request: SlotRequest): Promise<UploadSlot> {
+    return this.#slot(account, request, this.#house.options.expirationTimeMs);
+  }
+
+  async operatorSlot(
+    name: string,
+    size: number,
+    contentType: string | undefined,
+    validMs: number,
+  ): Promise<UploadSlot> {
+    const request = { ...checkFile(name, String(size), contentType, this.fileBytesMax), expireBefore: undefined };
+    return this.#slot(this.#house.address, request, validMs);
+  }
+
+  async #slot(owner: Jid, request: SlotRequest, validMs: number): Promise<UploadSlot> {
     const { options, clock, random } = this.#house;
     const base = this.#house.uploadsUrl();
     if (this.throughListener && base === undefined) {
@@ -82,18 +91,18 @@ export class Uploads implements UploadService {
     const secret = this.#place === "local" ? random.id() : "";
     const kept = Number.isFinite(options.fileExpiryMs) ? now + options.fileExpiryMs : undefined;
     const expiresAt = earlier(kept, request.expireBefore);
-    const putUntil = now + options.expirationTimeMs;
+    const putUntil = now + validMs;
     const dueAt = putUntil + slotGraceMs;
     await this.store.addSlot({
-      ...{ token, account, name, contentType, size, secret, now, putUntil, expiresAt, dueAt },
+      ...{ token, owner, name, contentType, size, secret, now, putUntil, expiresAt, dueAt },
       place: this.#place,
     });
     // Counted with the new one in it, so that two requests at once, on two nodes, are never both the last that fits.
-    await this.#keepQuota(account, token, now);
+    if (owner.local !== "") await this.#keepQuota(owner, token, now);
     this.#slots.add(1, "given");
     const path = `${token}/${percentEncoded(name)}`;
     if (this.#place === "local") return { putUrl: `${base}/${path}?slot=${secret}`, getUrl: `${base}/${path}` };
-    const putUrl = await this.#s3!.putUrl({ token, name }, size, contentType, options.expirationTimeMs / 1000);
+    const putUrl = await this.#s3!.putUrl({ token, name }, size, contentType, validMs / 1000);
     return { putUrl, getUrl: (await this.urlOf({ token, name, place: "s3" }))! };
   }
 
@@ -125,7 +134,7 @@ export class Uploads implements UploadService {
   async find(token: string): Promise<Upload | undefined> {
     if (!isToken(token)) return undefined;
     const row = await this.store.find(token);
-    if (row === undefined || row.username === "") return undefined;
+    if (row === undefined || isOrphan(row)) return undefined;
     const now = this.#house.clock.now();
     if (row.expires_at !== null && row.expires_at <= now) return undefined;
     return uploadOf(row);

@@ -8,7 +8,7 @@ const alice = parseJid("alice@localhost")!;
 const bob = parseJid("bob@localhost")!;
 const slot = (token: string, more: Partial<NewSlot> = {}): NewSlot => ({
   token,
-  account: alice,
+  owner: alice,
   name: "ü🦝'%_.txt",
   contentType: undefined,
   size: 5_000_000_000,
@@ -61,7 +61,7 @@ await eachDatabase(describe, (database) => {
       }
       await uploads.addSlot(slot("kept", { size: 7 }));
       await uploads.stored("kept", 1_000, null, null);
-      await uploads.addSlot(slot("bobs", { account: bob }));
+      await uploads.addSlot(slot("bobs", { owner: bob }));
       expect(await uploads.usage(alice, 2_999)).toEqual({ files: 4, bytes: 15_000_000_007 });
       expect(await uploads.usage(alice, 3_000)).toEqual({ files: 3, bytes: 10_000_000_007 });
       expect(await uploads.roomAt(alice, 1_000, 1, 0)).toBe(3_000);
@@ -77,7 +77,7 @@ await eachDatabase(describe, (database) => {
     withUploads(async (uploads) => {
       await uploads.addSlot(slot("a", { dueAt: 4_000 }));
       await uploads.addSlot(slot("b", { dueAt: 3_000 }));
-      await uploads.addSlot(slot("c", { account: bob }));
+      await uploads.addSlot(slot("c", { owner: bob }));
       const due = async (now: number) => (await uploads.due("localhost", now, 10)).map(({ token }) => token);
       expect((await due(3_999)).sort()).toEqual(["b", "c"]);
       await uploads.postpone("b", 9_000);
