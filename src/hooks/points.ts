@@ -195,6 +195,8 @@ export interface Questions {
   avatarHash(account: Jid): MaybePromise<string | undefined>;
   /** Messages an account has not read, in all conversations together. */
   unreadCount(account: Jid): MaybePromise<number | undefined>;
+  /** Whether an account has said that it wants no notifications of a conversation just now; `peer` is bare. */
+  isMuted(account: Jid, peer: Jid): MaybePromise<boolean | undefined>;
   /** Which kind of rooms a domain of ours has; undefined when it has none. */
   roomKind(domain: string): "muc" | "muclight" | undefined;
   /** How a room of ours is seen by an account: what of it he may read; undefined when it is none of theirs, or not his to read. */

@@ -569,6 +569,18 @@ describe("the bin, and the end", () => {
     expect(await talk.host.registry.ask("unreadCount", parseJid("bob@localhost")!)).toBe(3);
   });
 
+  test("pushes can know what is muted, until its time is over", async () => {
+    const { alice, bob } = await start();
+    const [me, her, him] = ["bob@localhost", "alice@localhost", "carol@localhost"].map((text) => parseJid(text)!);
+    await say(alice, "bob@localhost", "one");
+    const muted = (peer: Jid) => talk.host.registry.ask("isMuted", me!, peer);
+    expect(await muted(her!)).toBe(false);
+    await sets(bob, "jid='alice@localhost'", "<mute>1</mute>");
+    expect([await muted(her!), await muted(him!)]).toEqual([true, false]);
+    await talk.clock.advance(1_100);
+    expect(await muted(her!)).toBe(false);
+  });
+
   test("an account's data can be had, and goes with the account", async () => {
     const { alice, bob } = await start();
     await say(alice, "bob@localhost", "one");

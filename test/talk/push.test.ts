@@ -9,7 +9,7 @@ import { push } from "../../src/modules/push/push.ts";
 import { runSessionEvent } from "../../src/router/from-client.ts";
 import { marks } from "../../src/session/resource.ts";
 import { StanzaError } from "../../src/stanza/errors.ts";
-import { parseJid } from "../../src/stanza/jid.ts";
+import { type Jid, parseJid } from "../../src/stanza/jid.ts";
 import { ns } from "../../src/stanza/ns.ts";
 import { errorOf as errorFor, resultOf } from "../../src/stanza/reply.ts";
 import type { Stanza } from "../../src/stanza/stanza.ts";
@@ -222,6 +222,32 @@ describe("what wakes", () => {
     await said("bob@localhost");
     expect(notifications().length).toBe(1);
   });
+});
+
+test("a conversation that is muted wakes nobody, and another one does; so does the first when its time is over", async () => {
+  await talk.stop();
+  const quiet = new Set(["bob@localhost", "r@c"]);
+  const asked: string[] = [];
+  const isMuted = (account: Jid, peer: Jid) => {
+    asked.push(`${account.full} ${peer.full}`);
+    return asked.length % 2 === 0 ? quiet.has(peer.full) : Promise.resolve(quiet.has(peer.full));
+  };
+  await begin({}, { isMuted });
+  ok(await enable(alice));
+  await bob.sends("<message to='alice@localhost' type='chat'><body>x</body></message>");
+  // She is there and awake, so nobody asks.
+  expect(asked).toEqual([]);
+  await alice.leaves();
+  await writes();
+  await writes();
+  await talk.arrives("<message type='groupchat' from='r@c/n' to='alice@localhost/phone'><body>x</body></message>");
+  expect(notifications()).toEqual([]);
+  expect(asked.slice(-1)).toEqual(["alice@localhost r@c"]);
+  await talk.arrives("<message type='chat' from='carol@localhost/x' to='alice@localhost'><body>x</body></message>");
+  expect(notifications()).toHaveLength(1);
+  quiet.clear();
+  await writes();
+  expect(notifications()).toHaveLength(1);
 });
 
 test("options: without sender and body, with the count of unread messages, without hints", async () => {

@@ -2,7 +2,9 @@
 import { type SelectQueryBuilder, sql } from "kysely";
 import type { Jid } from "../../stanza/jid.ts";
 import { pages } from "../../store/keyset.ts";
+import type { PreparedSelect } from "../../store/prepared.ts";
 import type { Store } from "../../store/store.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import type { InboxTables } from "./inbox-tables.ts";
 
 /** What is shown of a conversation. */
@@ -62,9 +64,18 @@ type Entries = SelectQueryBuilder<InboxTables, "inbox", object>;
 
 export class InboxStore {
   readonly #store: Store;
+  readonly #mutedUntil: PreparedSelect<[server: string, username: string, peer: string], { until: number }>;
 
   constructor(store: Store) {
     this.#store = store;
+    this.#mutedUntil = store.prepare((server: string, username: string, peer: string) =>
+      this.#db
+        .selectFrom("inbox")
+        .select("muted_until as until")
+        .where("server", "=", server)
+        .where("username", "=", username)
+        .where("peer", "=", peer),
+    );
   }
 
   get #db() {
@@ -95,6 +106,11 @@ export class InboxStore {
 
   entry(account: Jid, peer: Jid): Promise<Entry | undefined> {
     return this.#of(account).where("peer", "=", peer.bare).select(shown).executeTakeFirst();
+  }
+
+  /** Until when a conversation is muted, 0 where it is not; at once where the database is in this process. */
+  mutedUntil(account: Jid, peer: Jid): MaybePromise<number> {
+    return then(this.#mutedUntil.all(account.domain, account.local, peer.bare), ([row]) => row?.until ?? 0);
   }
 
   /** Messages not read in all conversations that are not in the bin. */

@@ -8,6 +8,7 @@ import type { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { resultOf } from "../../stanza/reply.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
+import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import { attributes, xml } from "../../xml/xml.ts";
 import { Conversations } from "./conversations.ts";
 import { changedMessage, finElement, forwardedLast, propertyElements, resultMessage } from "./inbox-answers.ts";
@@ -56,6 +57,7 @@ export const inbox = defineModule({
     });
 
     on.answer("unreadCount", (account) => desk.unread(account));
+    on.answer("isMuted", (account, peer) => desk.isMuted(account, peer));
     on.answer("personalData", (account) => [desk.personalData(account)]);
     on.account("removed", (account) => desk.removeAccount(account));
     on.provide("inbox", desk);
@@ -145,6 +147,10 @@ class InboxDesk implements InboxService {
   async unread(account: Jid): Promise<number> {
     await this.#house.writes.flush();
     return this.#store.unread(account);
+  }
+
+  isMuted(account: Jid, peer: Jid): MaybePromise<boolean> {
+    return then(this.#store.mutedUntil(account, peer), (until) => until > this.#house.clock.now());
   }
 
   async flushUserBin(account: Jid, days: number): Promise<number> {

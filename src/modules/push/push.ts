@@ -84,13 +84,29 @@ export const push = defineModule({
     });
 
     /** Wakes every device of an account whose session does not see the message by itself. */
-    const wake = (account: Jid, registrations: readonly Registration[], summary: PushSummary, only?: string): void => {
-      for (const registration of registrations) {
-        if (only !== undefined && registration.resource !== only) continue;
+    const wake = (
+      account: Jid,
+      registrations: readonly Registration[],
+      summary: PushSummary,
+      only?: string,
+    ): MaybePromise<void> => {
+      const asleep = registrations.filter((registration) => {
+        if (only !== undefined) return registration.resource === only;
         const resource = context.resourcesOf(account).find((one) => one.jid.resource === registration.resource);
-        if (only === undefined && resource !== undefined && isAwake(resource)) continue;
-        pusher.push(account, registration, summary);
-      }
+        return resource === undefined || !isAwake(resource);
+      });
+      if (asleep.length === 0) return;
+      const peer = parseJid(summary.sender)?.toBare();
+      const tell = (isMuted: boolean | undefined): void => {
+        if (isMuted !== true) for (const registration of asleep) pusher.push(account, registration, summary);
+      };
+      const muted = peer === undefined ? false : context.ask("isMuted", account, peer);
+      if (!(muted instanceof Promise)) return tell(muted);
+      // Who cannot tell lets the device be woken.
+      return muted.then(tell, (error: unknown) => {
+        context.log.warn({ err: error, jid: account.bare }, "it could not be read whether a conversation is muted");
+        tell(undefined);
+      });
     };
     const later = (
       account: Jid,
