@@ -280,7 +280,10 @@ async function build(
       }),
     stop: options.stopAll ?? ((reason) => void stop(reason)),
   });
-  if (cluster !== undefined) cluster.node.answerAdmin = (question) => answerPart(context, question);
+  if (cluster !== undefined) {
+    cluster.node.answerAdmin = (question) => answerPart(context, question);
+    cluster.node.write = () => core.writes.flush();
+  }
   const admin = await openAdminSocket(join(dataDir, adminSocketName(options.process)), context, log);
   disposals.push(() => admin.stop());
   for (const port of ports)

@@ -77,6 +77,11 @@ export interface ModuleContext<Options> {
    * answers after which a client may rely on it, such as that a contact is blocked; it waits for a slow node for a moment only.
    */
   told(): undefined | Promise<void>;
+  /**
+   * Resolves when what any node took in before is in the database: for answers that must not miss what a client was told of, or a message
+   * that was on its way when it came. A slow node is waited for a moment only.
+   */
+  written(): Promise<void>;
   /** Where things of this name live that are in one node's memory only. */
   placement(name: string): Placement;
   /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */

@@ -44,6 +44,8 @@ export interface ModuleCluster {
   readonly nodeNumber: number;
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
   told(): undefined | Promise<void>;
+  /** Resolves when the other nodes have written what they had to write. */
+  written(): undefined | Promise<void>;
   placement(name: string): Placement;
 }
 
@@ -52,6 +54,7 @@ export const alone: ModuleCluster = {
   nodeNumber: 0,
   notices: () => () => undefined,
   told: () => undefined,
+  written: () => undefined,
   placement: () => allHere,
 };
 
@@ -118,6 +121,11 @@ function contextFor(
     servedDomains: () => host.registry.domains.keys(),
     notices: (topic, heard) => surroundings.cluster.notices(`${host.domain} ${topic}`, heard),
     told: () => surroundings.cluster.told(),
+    written: async () => {
+      const elsewhere = surroundings.cluster.written();
+      await surroundings.writes.flush();
+      await elsewhere;
+    },
     placement: (name) => surroundings.cluster.placement(name),
     nodeNumber: surroundings.cluster.nodeNumber,
     run: (effects, cause = nothing, origin) => {

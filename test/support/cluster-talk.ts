@@ -121,6 +121,7 @@ export class ClusterTalk {
       rememberedSessionsMax: 10,
       cluster,
     });
+    cluster.write = () => node.core.writes.flush();
     await cluster.join(node.core.router, node.core.keeper);
     this.nodes.push(node);
     return node;

@@ -147,6 +147,7 @@ export class Conversation {
       rooms: host.registry.rooms,
       servedDomains: () => host.registry.domains.keys(),
       ...alone,
+      written: () => this.writes.flush(),
       allSessions: () => router.sessions.all(),
       ask: (name, ...args) => host.registry.ask(name, ...args),
       askAll: (name, ...args) => host.registry.askAll(name, ...args),

@@ -1,6 +1,7 @@
 /** Several nodes that act as one server: the house's side of it, over a simulated network. */
 import { afterEach, expect, test } from "bun:test";
 import { carbons } from "../../src/modules/carbons.ts";
+import { mam } from "../../src/modules/mam/mam.ts";
 import { offline } from "../../src/modules/offline/offline.ts";
 import { presence } from "../../src/modules/presence.ts";
 import { blocking } from "../../src/modules/privacy/blocking.ts";
@@ -214,6 +215,22 @@ test.each(Array.from({ length: 12 }, (_, i) => i + 1))(
     expect(wrong).toEqual([]);
   },
 );
+
+test("an archive that is read at another node has what was on its way into it", async () => {
+  talk = await ClusterTalk.start(3, [streamManagement, mam, presence]);
+  for (const name of ["alice", "bob"]) await talk.account(name);
+  const bob = (await talk.login(talk.nodes[0]!, "bob@localhost/desk")).patient();
+  const alice = (await talk.login(talk.nodes[2]!, "alice@localhost/phone", false)).patient();
+  alice.takes();
+  const sent = bob.sends("<message type='chat' to='alice@localhost'><body>just now</body></message>");
+  // The message is in the hands of bob's node, and not in the database yet.
+  const read = alice.sends("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>");
+  await talk.settle(100);
+  await Promise.all([sent, read]);
+  const [result, fin] = alice.takes();
+  expect(result?.inner).toContain("just now");
+  expect(fin?.inner).toContain("complete='true'");
+});
 
 test("when a node dies its users are seen to leave, once, and what was for them is kept", async () => {
   const [one, two, three] = await start();

@@ -4,12 +4,11 @@ import type { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { resultSet } from "../../stanza/result-set.ts";
 import { Stanza } from "../../stanza/stanza.ts";
-import type { GroupCommit } from "../../store/group-commit.ts";
 import { timeOfId } from "../../util/time-ids.ts";
 import type { Element } from "../../xml/element.ts";
 import { attributes, escapeAttribute, type Xml, xml } from "../../xml/xml.ts";
 import { type ArchiveQuery, highest, lowest, type QueriedArchive, queryForm, readQuery } from "./archive-query.ts";
-import type { ArchiveFilter, ArchiveRow, ArchiveStore } from "./archive-store.ts";
+import type { ArchiveEnds, ArchiveFilter, ArchiveRow, ArchiveStore } from "./archive-store.ts";
 
 /** Longer lists are not counted: XEP-0059 allows it where counting is dear. */
 const countedMax = 1_000;
@@ -38,12 +37,13 @@ export interface ArchiveAnswer {
 
 export class ArchiveReader {
   readonly #store: ArchiveStore;
-  readonly #writes: GroupCommit;
+  readonly #written: () => Promise<void>;
   readonly #limits: ReaderLimits;
 
-  constructor(store: ArchiveStore, writes: GroupCommit, limits: ReaderLimits) {
+  /** `written`: see `ModuleContext.written`. */
+  constructor(store: ArchiveStore, written: () => Promise<void>, limits: ReaderLimits) {
     this.#store = store;
-    this.#writes = writes;
+    this.#written = written;
     this.#limits = limits;
   }
 
@@ -53,8 +53,15 @@ export class ArchiveReader {
 
   /** Section 5: where the archive begins and ends. */
   async metadata(owner: Jid): Promise<Xml> {
-    await this.#writes.flush();
-    const ends = await this.#store.ends(owner.bare);
+    return this.metadataOf(await this.ends(owner));
+  }
+
+  async ends(owner: Jid): Promise<ArchiveEnds | undefined> {
+    await this.#written();
+    return this.#store.ends(owner.bare);
+  }
+
+  metadataOf(ends: ArchiveEnds | undefined): Xml {
     if (ends === undefined) return xml`<metadata xmlns='${ns.mam}'/>`;
     return xml`<metadata xmlns='${ns.mam}'><start${endAttributes(ends.first)}/><end${endAttributes(ends.last)}/></metadata>`;
   }
@@ -62,8 +69,8 @@ export class ArchiveReader {
   /** Throws `StanzaError`. */
   async answer(payload: Element, archive: QueriedArchive, to: Jid): Promise<ArchiveAnswer> {
     const query = readQuery(payload, archive);
-    // What this node has taken in before the query is in the answer.
-    await this.#writes.flush();
+    // What was taken in before the query is in the answer; else a message on its way just now would be neither there nor in live traffic.
+    await this.#written();
     const mentioned = await this.#store.existing(archive.owner.bare, query.mentioned);
     if (query.mentioned.some((id) => !mentioned.has(id))) {
       throw new StanzaError("item-not-found", { text: "The archive has no such id" });

@@ -41,6 +41,12 @@ export interface PageOf {
   readonly skip?: number;
 }
 
+/** Ids of the first and the last message. */
+export interface ArchiveEnds {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
 export interface ArchiveRow {
   readonly id: bigint;
   readonly peer: string;
@@ -157,7 +163,7 @@ export class ArchiveStore {
   }
 
   /** The oldest and the newest id; undefined for an empty archive. */
-  async ends(owner: string): Promise<{ first: bigint; last: bigint } | undefined> {
+  async ends(owner: string): Promise<ArchiveEnds | undefined> {
     const [first, last] = await Promise.all([this.#end(owner, "asc"), this.#end(owner, "desc")]);
     return first === undefined || last === undefined ? undefined : { first, last };
   }

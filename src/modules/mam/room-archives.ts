@@ -23,7 +23,7 @@ import type { PartOptions } from "./options.ts";
 import { archivedStanza, moderatedElement, retractedElement, retractionIn, tombstoneOf } from "./tombstone.ts";
 import { wordsOf } from "./words.ts";
 
-export type RoomArchivesHouse = Pick<ModuleContext<unknown>, "store" | "writes" | "clock" | "sessionsOf">;
+export type RoomArchivesHouse = Pick<ModuleContext<unknown>, "store" | "writes" | "written" | "clock" | "sessionsOf">;
 
 export class RoomArchives implements RoomArchiveService {
   readonly features: readonly string[];
@@ -40,7 +40,7 @@ export class RoomArchives implements RoomArchiveService {
     this.#policy = { chatMarkers: options.archiveChatMarkers, groupchat: true, subject: true };
     this.#ids = ids;
     this.#store = new ArchiveStore(house.store);
-    this.#reader = new ArchiveReader(this.#store, house.writes, options);
+    this.#reader = new ArchiveReader(this.#store, () => house.written(), options);
     this.features = archiveFeatures(options);
   }
 

@@ -33,7 +33,7 @@ import { wordsOf } from "./words.ts";
 
 export type UserArchivesHouse = Pick<
   ModuleContext<unknown>,
-  "domain" | "store" | "writes" | "clock" | "sessionsOf" | "resourcesOf" | "accountExists" | "notices"
+  "domain" | "store" | "writes" | "clock" | "sessionsOf" | "resourcesOf" | "accountExists" | "notices" | "written"
 >;
 
 /** Accounts that are known to exist without asking the database again. */
@@ -90,7 +90,7 @@ export class UserArchives implements ArchiveService {
     this.#policy = { chatMarkers: options.archiveChatMarkers, groupchat: options.archiveGroupchats, subject: false };
     this.#ids = ids;
     this.#store = new ArchiveStore(house.store);
-    this.#reader = new ArchiveReader(this.#store, house.writes, options);
+    this.#reader = new ArchiveReader(this.#store, () => house.written(), options);
     this.#preferences = preferences;
     this.#tellGone = house.notices("accounts", (account) => {
       if (account === undefined) this.#known.clear();
@@ -237,12 +237,11 @@ export class UserArchives implements ArchiveService {
       seesRealAddresses: true,
       fullTextSearch: this.#options.fullTextSearch,
     } as const;
-    const upTo = this.#ids.next();
     const answer = await this.#reader.answer(iq.payload, archive, iq.from);
     const { session } = iq;
     if (session !== undefined) {
       this.#readsNow(session);
-      noteRead(session, answer, upTo);
+      noteRead(session, answer);
     }
     const send = (stanza: Stanza): Effect => (session === undefined ? route(stanza) : writeTo(session, stanza));
     return [handled, ...answer.messages.map(send), send(resultOf(request, answer.fin))];
@@ -250,8 +249,9 @@ export class UserArchives implements ArchiveService {
 
   /** XEP-0386: the state of the archive at this moment. */
   async bound(session: Session): Promise<Xml> {
-    announced.set(session, this.#ids.next());
-    return this.#reader.metadata(session.account);
+    const ends = await this.#reader.ends(session.account);
+    announced.set(session, ends?.last ?? -1n);
+    return this.#reader.metadataOf(ends);
   }
 
   /**
@@ -343,27 +343,20 @@ function groupMessageKey(stanza: Stanza, account: Jid): string | undefined {
 }
 
 /**
- * What a session has read of its whole archive, without gaps, until now. Filters by contact, words or time leave gaps, a
- * page that is not the last one has to be followed by the next.
+ * What a session has read of its whole archive, without gaps. It ends at the last message that was there, not at now: another node's clock
+ * may be behind, and give what comes later an earlier id. Filters by contact, words or time leave gaps, a page that is not the last one has
+ * to be followed by the next.
  */
-function noteRead(session: Session, { query, page, complete }: ArchiveAnswer, upTo: bigint): void {
+function noteRead(session: Session, { query, page, complete }: ArchiveAnswer): void {
   const { filter, after, before, page: wanted } = query;
   const narrow = Object.keys(filter).some((name) => name !== "owner" && name !== "from" && name !== "groupchat");
   if (narrow || filter.groupchat === false || before !== undefined || wanted.index !== undefined) return;
   const floor = filter.from === undefined ? -1n : filter.from - 1n;
   const lower = after !== undefined && after > floor ? after : floor;
+  const end = page.at(-1)?.id ?? lower;
   const known = read.get(session);
-  if (wanted.before !== undefined) {
-    // The last page: from its first message to the end, or all where nothing precedes it.
-    const first = complete ? lower : (page[0]?.id ?? upTo) - 1n;
-    read.set(
-      session,
-      known !== undefined && known.after <= first && known.upTo >= first ? { ...known, upTo } : { after: first, upTo },
-    );
-    return;
-  }
-  const end = complete ? upTo : (page.at(-1)?.id ?? lower);
-  const joins = known !== undefined && known.after <= lower && lower <= known.upTo;
-  if (joins) read.set(session, { after: known.after, upTo: highest(end, known.upTo)! });
-  else read.set(session, { after: lower, upTo: end });
+  // The last page: from its first message to the end, or all where nothing precedes it.
+  const start = wanted.before === undefined || complete ? lower : (page[0]?.id ?? end) - 1n;
+  const joins = known !== undefined && known.after <= start && start <= known.upTo;
+  read.set(session, { after: joins ? known.after : start, upTo: joins ? highest(end, known.upTo)! : end });
 }

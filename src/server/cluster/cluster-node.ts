@@ -64,12 +64,16 @@ export class ClusterNode implements ModuleCluster {
   closedByDrain = 0;
   /** The page of metrics, for another process of this machine. */
   answerMetrics: () => Promise<string> = () => Promise.reject(new Error("no page of metrics here"));
+  /** Resolves when this node has written what it had to write. */
+  write: () => Promise<void> = () => Promise.resolve();
   answerAdmin: AdminAnswerer = () => Promise.reject(new Error("no administration here"));
   readonly #parts: ClusterNodeParts;
   readonly #notices = new Notices();
   readonly #placements: Placements;
   #draining = false;
   readonly #complained = new Set<string>();
+  #writing: Promise<void> | undefined = undefined;
+  #writingNext: Promise<void> | undefined = undefined;
   #router: Router | undefined = undefined;
   #sessions: ClusterSessions | undefined = undefined;
   #mover: SessionMover | undefined = undefined;
@@ -114,16 +118,35 @@ export class ClusterNode implements ModuleCluster {
   }
 
   told(): undefined | Promise<void> {
-    const { peers } = this.fabric;
-    if (peers.size === 0) return undefined;
+    if (this.fabric.peers.size === 0) return undefined;
     this.replicator.flush();
-    // Not over the link, whose acknowledgements may wait for what is being dealt with there. A node that goes down meanwhile knows nothing
-    // any more, which is as good.
+    // Not over the link, whose acknowledgements may wait for what is being dealt with there.
+    return this.#askAll(Call.seen);
+  }
+
+  written(): undefined | Promise<void> {
+    if (this.fabric.peers.size === 0) return undefined;
+    if (this.#writing === undefined) {
+      this.#writing = this.#askAll(Call.write).finally(() => {
+        this.#writing = undefined;
+      });
+      return this.#writing;
+    }
+    // What is asked for now may be younger than what is under way: all who ask meanwhile share the next.
+    this.#writingNext ??= this.#writing.then(() => {
+      this.#writingNext = undefined;
+      return this.written();
+    });
+    return this.#writingNext;
+  }
+
+  /** A question that all answer with nothing. A node that does not is gone, or as good as. */
+  async #askAll(call: number): Promise<void> {
     const calls = this.fabric.channel(Channel.calls);
-    const all = Array.from(peers.keys(), (node) =>
-      calls.request(node, Uint8Array.of(Call.seen), toldMs).catch(() => undefined),
+    const all = Array.from(this.fabric.peers.keys(), (node) =>
+      calls.request(node, Uint8Array.of(call), toldMs).catch(() => undefined),
     );
-    return Promise.all(all).then(() => undefined);
+    await Promise.all(all);
   }
 
   placement(name: string): Placement {
@@ -283,6 +306,9 @@ export class ClusterNode implements ModuleCluster {
       case Call.takePlace:
         return this.#placements.mover.taken(bytes);
       case Call.seen:
+        return new Uint8Array(0);
+      case Call.write:
+        await this.write();
         return new Uint8Array(0);
       case Call.metrics:
         return new TextEncoder().encode(await this.answerMetrics());

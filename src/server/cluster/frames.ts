@@ -95,6 +95,8 @@ export const Call = {
   takePlace: 5,
   /** Nothing more; answered at once: all that was sent before, on whichever channel, has come. */
   seen: 6,
+  /** Nothing more; answered with nothing, once the database has what the node took in before. */
+  write: 7,
 } as const;
 
 export interface FetchCall {
