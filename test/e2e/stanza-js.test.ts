@@ -138,7 +138,12 @@ describe("questions", () => {
     expect(info.identities).toContainEqual(expect.objectContaining({ category: "server", type: "im" }));
     expect(info.features).toContain("urn:xmpp:carbons:2");
     const services = (await alice.getDiscoItems("localhost")).items.map((item: Any) => item.jid);
-    expect(services.sort()).toEqual(["conference.localhost", "pubsub.localhost"]);
+    expect(services.sort()).toEqual([
+      "conference.localhost",
+      "muclight.localhost",
+      "pubsub.localhost",
+      "upload.localhost",
+    ]);
   });
 
   test("vCard", async () => {
@@ -224,6 +229,8 @@ describe("conversations", () => {
     const wanted = next(alice, "chat");
     bob.sendMessage({ to: "alice@localhost", type: "chat", body: "wanted" });
     expect((await wanted).body).toBe("wanted");
+    // As above: with the answer the acknowledgement is there.
+    await alice.ping("localhost");
     await stop(alice, bob);
   });
 
