@@ -281,7 +281,7 @@ async function build(
     stop: options.stopAll ?? ((reason) => void stop(reason)),
   });
   if (cluster !== undefined) {
-    cluster.node.answerAdmin = (question) => answerPart(context, question);
+    cluster.node.answerAdmin = (question) => answerPart(context, question, log);
     cluster.node.write = () => core.writes.flush();
   }
   const admin = await openAdminSocket(join(dataDir, adminSocketName(options.process)), context, log);

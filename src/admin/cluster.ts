@@ -41,6 +41,8 @@ export interface AdminCluster {
   /** Moves all rooms and sessions away and stops this node; resolves to how many. */
   drain(): Promise<{ rooms: number; moved: number; closed: number }>;
   forget(name: string): Promise<"forgotten" | "unknown" | "alive">;
+  /** Runs a command on another node, and throws what it throws there. */
+  at(node: number, category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<unknown>;
   /** Runs a command on all other nodes that are up; those that fail are left out, and logged. */
   everywhere(category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<readonly unknown[]>;
 }

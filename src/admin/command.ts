@@ -147,6 +147,8 @@ export interface Command {
   readonly arguments: Readonly<Record<string, Argument>>;
   /** What the category alone, without a command, means. */
   readonly byDefault?: true;
+  /** The number of the node that does it, where that is not this one. Throws as `run` does. */
+  node?(context: AdminContext, args: Arguments): number | undefined;
   /** Each node has a part of the answer: lists are joined, numbers added up. */
   readonly across?: "join" | "add";
   /** Resolves to what is printed: plain data. Throws `AdminError` or `StanzaError` for what cannot be done. */

@@ -2,7 +2,7 @@
 import type { RoomAffiliation, RoomSettings, RoomsService, RoomUser } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
 import type { Jid } from "../stanza/jid.ts";
-import { type AdminContext, AdminError, argument, type Command } from "./command.ts";
+import { type AdminContext, AdminError, type Arguments, argument, type Command } from "./command.ts";
 
 const category = "muc";
 const listMost = 500;
@@ -18,6 +18,10 @@ function serving(context: AdminContext, domain: string): { rooms: RoomsService; 
 }
 
 const of = (context: AdminContext, room: Jid): RoomsService => serving(context, room.domain).rooms;
+
+/** The node that has the room, or is to make it. */
+const node = (context: AdminContext, args: Arguments): number | undefined =>
+  of(context, args.jid("room")).nodeOf(args.jid("room"));
 
 const room = argument.required("jid", "the room: den@conference.example.org");
 const nick = argument.required("text", "the nickname of an occupant");
@@ -116,6 +120,7 @@ export const mucCommands: readonly Command[] = [
     doc: "Makes a room with the configuration of new ones, in which its owner is.",
     example:
       "meerkat ctl muc createInstantRoom --room den@conference.localhost --owner alice@localhost/phone --nick Alice",
+    node,
     arguments: { room, owner: argument.required("jid", "its owner"), nick },
     run: (context, args) =>
       of(context, args.jid("room")).create(args.jid("room"), args.jid("owner"), args.text("nick")),
@@ -125,6 +130,7 @@ export const mucCommands: readonly Command[] = [
     name: "getRoomConfig",
     doc: "Shows the configuration of a room.",
     example: "meerkat ctl muc getRoomConfig --room den@conference.localhost",
+    node,
     arguments: { room },
     run: (context, args) => of(context, args.jid("room")).settings(args.jid("room")),
   },
@@ -133,6 +139,7 @@ export const mucCommands: readonly Command[] = [
     name: "changeRoomConfiguration",
     doc: "Changes the configuration of a room; what is not named stays.",
     example: `meerkat ctl muc changeRoomConfiguration --room den@conference.localhost --config '{"persistent": true}'`,
+    node,
     arguments: { room, config: argument.required("text", "what to change, as a JSON object") },
     run: (context, args) =>
       of(context, args.jid("room")).configure(args.jid("room"), readSettings(args.text("config"))),
@@ -142,6 +149,7 @@ export const mucCommands: readonly Command[] = [
     name: "deleteRoom",
     doc: "Puts everybody out and removes the room with all that was said in it.",
     example: "meerkat ctl muc deleteRoom --room den@conference.localhost --reason 'no longer needed'",
+    node,
     arguments: { room, reason },
     async run(context, args) {
       await of(context, args.jid("room")).remove(args.jid("room"), args.optionalText("reason"));
@@ -153,6 +161,7 @@ export const mucCommands: readonly Command[] = [
     name: "listRoomUsers",
     doc: "Lists who is in a room.",
     example: "meerkat ctl muc listRoomUsers --room den@conference.localhost",
+    node,
     arguments: { room },
     async run(context, args) {
       const users = await of(context, args.jid("room")).users(args.jid("room"));
@@ -164,6 +173,7 @@ export const mucCommands: readonly Command[] = [
     name: "listRoomAffiliations",
     doc: "Lists who is affiliated to a room, the banned included.",
     example: "meerkat ctl muc listRoomAffiliations --room den@conference.localhost --affiliation MEMBER",
+    node,
     arguments: {
       room,
       affiliation: argument.optional("text", "only these", ["OWNER", "ADMIN", "MEMBER", "OUTCAST"]),
@@ -182,6 +192,7 @@ export const mucCommands: readonly Command[] = [
     doc: "Changes the affiliation of an account to a room.",
     example:
       "meerkat ctl muc setUserAffiliation --room den@conference.localhost --user bob@localhost --affiliation ADMIN",
+    node,
     arguments: {
       room,
       user: argument.required("jid", "the account"),
@@ -198,6 +209,7 @@ export const mucCommands: readonly Command[] = [
     name: "setUserRole",
     doc: "Changes the role of an occupant.",
     example: "meerkat ctl muc setUserRole --room den@conference.localhost --nick Bob --role VISITOR",
+    node,
     arguments: { room, nick, role: argument.required("text", "the new one", roles) },
     async run(context, args) {
       const role = args.text("role").toLowerCase() as RoomUser["role"];
@@ -210,6 +222,7 @@ export const mucCommands: readonly Command[] = [
     name: "kickUser",
     doc: "Puts an occupant out of a room.",
     example: "meerkat ctl muc kickUser --room den@conference.localhost --nick Bob --reason rude",
+    node,
     arguments: { room, nick, reason },
     async run(context, args) {
       await of(context, args.jid("room")).kick(args.jid("room"), args.text("nick"), args.optionalText("reason"));
@@ -222,6 +235,7 @@ export const mucCommands: readonly Command[] = [
     doc: "Invites somebody into a room.",
     example:
       "meerkat ctl muc inviteUser --room den@conference.localhost --sender alice@localhost --recipient bob@localhost",
+    node,
     arguments: {
       room,
       sender: argument.required("jid", "who invites"),
@@ -244,6 +258,7 @@ export const mucCommands: readonly Command[] = [
     doc: "Says something in a room; who is not in it speaks as the room itself.",
     example:
       "meerkat ctl muc sendMessageToRoom --room den@conference.localhost --from alice@localhost/phone --body hello",
+    node,
     arguments: { room, from: argument.required("jid", "who says it"), body: argument.required("text", "what is said") },
     async run(context, args) {
       await of(context, args.jid("room")).send(args.jid("room"), args.jid("from"), args.text("body"));
@@ -256,6 +271,7 @@ export const mucCommands: readonly Command[] = [
     doc: "Writes to one occupant in the name of another.",
     example:
       "meerkat ctl muc sendPrivateMessage --room den@conference.localhost --from alice@localhost/phone --toNick Bob --body hello",
+    node,
     arguments: {
       room,
       from: argument.required("jid", "the device of an occupant"),
@@ -273,6 +289,7 @@ export const mucCommands: readonly Command[] = [
     name: "enterRoom",
     doc: "Takes a connected device into a room.",
     example: "meerkat ctl muc enterRoom --room den@conference.localhost --user bob@localhost/pc --nick Bob",
+    node,
     arguments: {
       room,
       user: argument.required("jid", "the device: account with resource"),
@@ -290,6 +307,7 @@ export const mucCommands: readonly Command[] = [
     name: "exitRoom",
     doc: "Takes a device out of a room, as if it had left.",
     example: "meerkat ctl muc exitRoom --room den@conference.localhost --user bob@localhost/pc --nick Bob",
+    node,
     arguments: { room, user: argument.required("jid", "the device: account with resource"), nick },
     async run(context, args) {
       await of(context, args.jid("room")).exit(args.jid("room"), args.jid("user"), args.text("nick"));

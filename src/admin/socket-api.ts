@@ -42,6 +42,9 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
   async function perform(): Promise<unknown> {
     const args = readArguments(command!, request.args);
     log.info({ command: `${request.category} ${request.command}` }, "administration");
+    const node = command!.node?.(context, args);
+    if (node !== undefined && context.cluster !== undefined)
+      return context.cluster.at(node, request.category, request.command, request.args);
     const own = await command!.run(context, args, (done) => {
       steps.push(done);
       wake?.();
@@ -67,11 +70,20 @@ function combine(across: "join" | "add", own: unknown, others: readonly unknown[
   return [own, ...others].flat();
 }
 
-/** A command that another node asks this one for its part of. Throws what the command throws. */
-export async function runPart(context: AdminContext, { category, command, args }: AdminRequest): Promise<unknown> {
+/** A command, or its part of one, that another node has from its operator. Never throws: what goes wrong is the answer. */
+export async function runPart(
+  context: AdminContext,
+  { category, command, args }: AdminRequest,
+  log: Log,
+): Promise<AdminLine> {
   const found = findCommand(category, command);
-  if (found?.across === undefined) throw new AdminError("unknown_command", `${category} ${command} has no parts`);
-  return found.run(context, readArguments(found, args), () => undefined);
+  try {
+    if (found === undefined || (found.across === undefined && found.node === undefined))
+      throw new AdminError("unknown_command", `${category} ${command} is not for other nodes`);
+    return { result: (await found.run(context, readArguments(found, args), () => undefined)) ?? null };
+  } catch (error) {
+    return { error: explain(error, log) };
+  }
 }
 
 function explain(error: unknown, log: Log): { code: string; message: string } {

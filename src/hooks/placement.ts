@@ -10,8 +10,10 @@ import type { MaybePromise } from "./effect.ts";
 export interface Placement {
   /** The node that holds this key, or is to make what is missing; undefined when that is this one. While a thing moves, what is forwarded waits. */
   home(key: string): RemoteHome | undefined;
-  /** This node holds the key from now on. */
-  claim(key: string): void;
+  /** The number of that node; undefined when it is this one. */
+  nodeOf(key: string): number | undefined;
+  /** This node holds the key from now on. All nodes know the note, which is small and plain data; a later call replaces it. */
+  claim(key: string, note?: unknown): void;
   /** It does no longer: the thing is gone, or rests in the database. */
   release(key: string): void;
   /**
@@ -21,6 +23,12 @@ export interface Placement {
   onConflict(handler: (key: string) => void): void;
   /** How things move to another node when this one is drained. */
   moves(things: MovableThings): void;
+  /** What other nodes hold, with the notes they have given. */
+  elsewhere(): Iterable<{ readonly key: string; readonly note: unknown }>;
+  /** Asks the same module of all other nodes; resolves to the answers of those that have given one. */
+  askOthers(question: unknown): Promise<readonly unknown[]>;
+  /** Answers such questions. */
+  onQuestion(handler: (question: unknown) => unknown): void;
 }
 
 /** The way to a thing on another node. */
@@ -47,8 +55,12 @@ export interface MovableThings {
 /** A node alone. */
 export const allHere: Placement = {
   home: () => undefined,
+  nodeOf: () => undefined,
   claim() {},
   release() {},
   onConflict() {},
   moves() {},
+  elsewhere: () => [],
+  askOthers: async () => [],
+  onQuestion() {},
 };

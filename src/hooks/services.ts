@@ -99,6 +99,8 @@ export interface RoomsService {
   /** The domain of the rooms. */
   readonly domain: string;
   list(limit: number, index: number): Promise<{ readonly rooms: readonly RoomDetails[]; readonly count: number }>;
+  /** The number of the node that has the room, or is to make it; undefined when it is this one. The methods below work there. */
+  nodeOf(room: Jid): number | undefined;
   /** Makes a room with the configuration of new ones, in which its owner is. */
   create(room: Jid, owner: Jid, nick: string): Promise<RoomDetails>;
   settings(room: Jid): Promise<RoomSettings>;

@@ -11,9 +11,8 @@ export function adminSocketName(process: number | undefined): string {
 }
 
 /** Another node asks for this one's part of an answer. */
-export async function answerPart(context: AdminContext, question: Uint8Array): Promise<Uint8Array> {
-  const result = await runPart(context, jsonOf<AdminRequest>(question));
-  return new TextEncoder().encode(JSON.stringify(result ?? null));
+export async function answerPart(context: AdminContext, question: Uint8Array, log: Log): Promise<Uint8Array> {
+  return new TextEncoder().encode(JSON.stringify(await runPart(context, jsonOf<AdminRequest>(question), log)));
 }
 
 /** Opens the socket; the file of a node that died is replaced. Throws `SocketTaken` when a node lives on that folder. */

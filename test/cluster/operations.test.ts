@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { TestCluster } from "../support/cluster.ts";
 import { type FreshDatabase, testDatabases } from "../support/databases.ts";
+import { ManagedClient } from "../support/managed-client.ts";
 
 const postgres = (await testDatabases()).find(({ dialect }) => dialect === "postgres");
 const possible = postgres !== undefined && postgres.unavailable === undefined;
@@ -49,6 +50,31 @@ describe.skipIf(!possible)("three nodes", () => {
     expect(page).toMatch(/^meerkat_cluster_fabric_bytes_total\{direction="in"\} [1-9]/m);
     expect(page).toContain("meerkat_cluster_in_sync 1");
     expect(page).toContain("# HELP meerkat_push_notifications_total Push notifications");
+  });
+
+  test("`ctl muc` works on any node, wherever the room is", async () => {
+    const mucDomain = "conference.localhost";
+    // A room without people would be over at once.
+    const owner = new ManagedClient("u0", () => cluster.ports, 0);
+    await owner.start();
+    for (const at of [0, 1, 2, 3, 4, 5]) {
+      const args = ["--room", `r${at}@${mucDomain}`, "--owner", "u0@localhost/test", "--nick", "Owner"];
+      await cluster.nodes[at % 3]!.ctl("muc", "createInstantRoom", ...args);
+    }
+    for (const node of cluster.nodes) {
+      const { rooms } = (await node.ctl("muc", "listRooms", "--mucDomain", mucDomain)) as { rooms: unknown[] };
+      expect(rooms).toEqual(
+        [0, 1, 2, 3, 4, 5].map((at) => ({ jid: `r${at}@${mucDomain}`, title: "", private: false, usersNumber: 1 })),
+      );
+      for (const at of [0, 1, 2, 3, 4, 5]) {
+        const users = await node.ctl("muc", "listRoomUsers", "--room", `r${at}@${mucDomain}`);
+        expect(users).toEqual([{ jid: "u0@localhost/test", nick: "Owner", role: "MODERATOR" }]);
+      }
+    }
+    await expect(cluster.nodes[0]!.ctl("muc", "kickUser", "--room", `r0@${mucDomain}`, "--nick", "X")).rejects.toThrow(
+      "Nobody in the room is called X",
+    );
+    owner.stop();
   });
 });
 

@@ -13,6 +13,7 @@ import { publish, takeMessage } from "./messages.ts";
 import { configure, destroy } from "./ownership.ts";
 import type { Room } from "./room.ts";
 import { type OccupantRole, occupantRoles, type PrivateMessagePolicy, type RoomConfig } from "./room-config.ts";
+import { details } from "./room-lists.ts";
 import type { RoomService } from "./room-service.ts";
 
 const nobody: { owners: undefined; admins: undefined } = { owners: undefined, admins: undefined };
@@ -29,7 +30,11 @@ export class RoomAdministration implements RoomsService {
   }
 
   async list(limit: number, index: number) {
-    return this.#service.listAll(limit, index);
+    return this.#service.lists.all(limit, index);
+  }
+
+  nodeOf(address: Jid): number | undefined {
+    return this.#service.nodeOf(address);
   }
 
   async create(address: Jid, owner: Jid, nick: string): Promise<RoomDetails> {
@@ -155,11 +160,6 @@ function occupant(room: Room, nick: string) {
   const found = room.state.occupants.get(nick);
   if (found === undefined) throw new StanzaError("item-not-found", { text: `Nobody in the room is called ${nick}` });
   return found;
-}
-
-export function details(room: Room): RoomDetails {
-  const { config, occupants } = room.state;
-  return { jid: room.jid.bare, title: config.title, private: !config.public, usersNumber: occupants.size };
 }
 
 function settings(config: RoomConfig): RoomSettings {

@@ -130,6 +130,7 @@ function takeEffect(room: Room, config: RoomConfig, changes: readonly NewAffilia
   state.config = config;
   const opened = state.locked;
   state.locked = false;
+  room.house.configured(room);
   const effects = affiliateNow(room, undefined, changes);
   for (const occupant of [...state.occupants.values()]) {
     if (config.membersOnly && room.affiliationOf(occupant.account) === "none") {

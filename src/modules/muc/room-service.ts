@@ -2,7 +2,7 @@
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { drop, type Effect, handled, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
 import type { Placement } from "../../hooks/placement.ts";
-import type { ArchiveViewer, RoomDetails } from "../../hooks/services.ts";
+import type { ArchiveViewer } from "../../hooks/services.ts";
 import type { Origin } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
@@ -10,11 +10,11 @@ import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
 import { xml } from "../../xml/xml.ts";
-import { details } from "./administration.ts";
 import { occupantGone, refusal } from "./entering.ts";
 import type { MucOptions } from "./options.ts";
 import { Room, type RoomHouse } from "./room.ts";
 import { firstConfig, readConfig } from "./room-config.ts";
+import { noteOf, RoomLists } from "./room-lists.ts";
 import { toSelf } from "./room-presence.ts";
 import {
   type Affiliation,
@@ -24,7 +24,7 @@ import {
   RoomState,
   type StoredRoom,
 } from "./room-state.ts";
-import { type ListedRoom, RoomStore } from "./room-store.ts";
+import { RoomStore } from "./room-store.ts";
 import { takeServiceIq } from "./service-iq.ts";
 
 /** Nicknames whose owners are remembered; most have none. */
@@ -40,6 +40,7 @@ export class RoomService {
   readonly domain: string;
   readonly context: ModuleContext<MucOptions>;
   readonly store: RoomStore;
+  readonly lists: RoomLists;
   readonly #house: RoomHouse;
   readonly #placement: Placement;
   readonly #rooms = new Map<string, Room>();
@@ -65,6 +66,7 @@ export class RoomService {
     this.store = new RoomStore(context.store, domain);
     this.#placement = context.placement("muc");
     this.#placement.onConflict((key) => this.#yield(key));
+    this.lists = new RoomLists(domain, this.store, this.#placement, this.#rooms);
     this.#placement.moves({
       has: (key) => key.endsWith(`@${domain}`),
       pack: (key) => this.#pack(key),
@@ -97,6 +99,7 @@ export class RoomService {
       },
       shaper: (name) => context.shapers.get(name) ?? Number.POSITIVE_INFINITY,
       lost: (room, device) => this.#lost(room, device),
+      configured: (room) => this.#claim(room),
       emptied: (room) => this.#emptied(room),
       destroyed: (room) => this.#destroyed(room),
     };
@@ -129,21 +132,8 @@ export class RoomService {
     }
   }
 
-  /** All rooms, hidden ones included: the stored ones in the order of their names, then those of this node's memory alone. */
-  async listAll(limit: number, index: number): Promise<{ rooms: RoomDetails[]; count: number }> {
-    const stored = await this.store.count({ all: true });
-    const temporary = [...this.#rooms.values()].filter((room) => !room.isStored).map(details);
-    const page = await this.store.list({ all: true, limit, offset: index });
-    const rooms = page.map((row) => this.#listed(row));
-    const from = Math.max(0, index - stored);
-    rooms.push(...temporary.slice(from, from + limit - rooms.length));
-    return { rooms, count: stored + temporary.length };
-  }
-
-  #listed({ room, title, listed }: ListedRoom & { listed: boolean }): RoomDetails {
-    const jid = `${room}@${this.domain}`;
-    const online = this.#rooms.get(jid);
-    return { jid, title, private: !listed, usersNumber: online?.state.occupants.size ?? 0 };
+  nodeOf(address: Jid): number | undefined {
+    return this.#placement.nodeOf(address.bare);
   }
 
   get online(): Iterable<Room> {
@@ -290,7 +280,12 @@ export class RoomService {
 
   #add(room: Room): void {
     this.#rooms.set(room.jid.bare, room);
-    this.#placement.claim(room.jid.bare);
+    this.#claim(room);
+  }
+
+  /** Of a room that the database does not have, all nodes know what their lists show. */
+  #claim(room: Room): void {
+    this.#placement.claim(room.jid.bare, noteOf(room));
   }
 
   /** A new room, locked until its owner has configured it (section 10.1). Throws `StanzaError`. */

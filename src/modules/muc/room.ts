@@ -43,6 +43,8 @@ export interface RoomHouse {
   shaper(name: string): number;
   /** A device was found to be gone: soon, and not within what is under way, it has left the room. */
   lost(room: Room, device: Jid): void;
+  /** Its configuration has changed. */
+  configured(room: Room): void;
   /** Nobody is in the room any more: a temporary one is over, a persistent one may rest. */
   emptied(room: Room): void;
   /** The room is gone for good, its record and archive with it. */

@@ -90,7 +90,7 @@ async function items(service: RoomService, query: Element): Promise<Outcome> {
   const asked = query.child("set", ns.rsm) !== undefined;
   const request = pageRequest(query);
   const most = Math.min(request.max ?? (asked ? pageMost : listMost), asked ? pageMost : listMost);
-  const temporary = temporaryRooms(service);
+  const temporary = service.lists.temporary();
   const count = (await service.store.count()) + temporary.length;
   let rooms: ListedRoom[] = [];
   if (request.index !== undefined && most > 0) {
@@ -106,16 +106,6 @@ async function items(service: RoomService, query: Element): Promise<Outcome> {
   const partial = asked || rooms.length < count;
   const set = partial ? resultSet({ first: address(rooms[0]), last: address(rooms.at(-1)), index, count }) : undefined;
   return reply(xml`<query xmlns='${ns.discoItems}'>${elements}${set}</query>`);
-}
-
-/** Those that may be found and are in this node's memory alone, in the order of their names. */
-function temporaryRooms(service: RoomService): ListedRoom[] {
-  const rooms: ListedRoom[] = [];
-  for (const room of service.online) {
-    const { config, locked } = room.state;
-    if (config.public && !locked && !room.isStored) rooms.push({ room: room.jid.local, title: config.title });
-  }
-  return rooms.sort((a, b) => compareOctets(a.room, b.room));
 }
 
 /** The local part of a room's address in a page request; undefined for none and for the end of the list. */

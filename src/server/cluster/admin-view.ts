@@ -1,5 +1,8 @@
 /** The cluster as the administration shows it. */
+
 import type { AdminCluster, ClusterNodeView, ClusterTableView } from "../../admin/cluster.ts";
+import { AdminError } from "../../admin/command.ts";
+import type { AdminLine } from "../../admin/socket-api.ts";
 import type { Discovery, RegisteredNode } from "../../cluster/discovery/discovery.ts";
 import type { Log } from "../../observe/log.ts";
 import type { ClusterNode } from "./cluster-node.ts";
@@ -73,6 +76,14 @@ export function adminCluster(parts: AdminViewParts): AdminCluster {
     return views.sort((one, other) => one.number - other.number);
   };
 
+  const at: AdminCluster["at"] = async (node, category, name, args) => {
+    const question = withJson(Call.admin, { category, command: name, args });
+    const answer = await fabric.channel(cluster.callsChannel).request(node, question, partWaitMs);
+    const line = JSON.parse(new TextDecoder().decode(answer)) as AdminLine;
+    if ("error" in line) throw new AdminError(line.error.code, line.error.message);
+    return "result" in line ? line.result : undefined;
+  };
+
   return {
     name: fabric.self.cluster,
     nodes,
@@ -93,13 +104,12 @@ export function adminCluster(parts: AdminViewParts): AdminCluster {
       ),
     drain: parts.drain,
     forget: (name) => discovery.forget(name),
+    at,
     async everywhere(category, name, args) {
-      const question = withJson(Call.admin, { category, command: name, args });
-      const calls = fabric.channel(cluster.callsChannel);
       const answers = await Promise.all(
         Array.from(fabric.peers.values(), async (peer) => {
           try {
-            return [JSON.parse(new TextDecoder().decode(await calls.request(peer.number, question, partWaitMs)))];
+            return [await at(peer.number, category, name, args)];
           } catch (error) {
             log.warn({ err: error, node: peer.name }, "a node has not given its part of an answer");
             return [];

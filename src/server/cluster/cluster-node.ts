@@ -305,6 +305,8 @@ export class ClusterNode implements ModuleCluster {
         return this.answerAdmin(bytes);
       case Call.takePlace:
         return this.#placements.mover.taken(bytes);
+      case Call.askPlace:
+        return this.#placements.asked(bytes);
       case Call.seen:
         return new Uint8Array(0);
       case Call.write:

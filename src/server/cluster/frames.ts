@@ -97,6 +97,8 @@ export const Call = {
   seen: 6,
   /** Nothing more; answered with nothing, once the database has what the node took in before. */
   write: 7,
+  /** JSON `AskPlaceCall`; answer: a JSON array of what its modules say. */
+  askPlace: 8,
 } as const;
 
 export interface FetchCall {
@@ -112,6 +114,11 @@ export interface TakePlaceCall {
   readonly place: string;
   readonly key: string;
   readonly data: unknown;
+}
+
+export interface AskPlaceCall {
+  readonly place: string;
+  readonly question: unknown;
 }
 
 const encoder = new TextEncoder();

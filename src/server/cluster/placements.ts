@@ -11,7 +11,7 @@ import type { Origin } from "../../session/resource.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { stanzaFromBytes, stanzaToBytes } from "../../stanza/stanza-bytes.ts";
 import type { Clock } from "../../util/clock.ts";
-import { Frame } from "./frames.ts";
+import { type AskPlaceCall, Call, Frame, jsonOf, withJson } from "./frames.ts";
 import type { Freezing } from "./freezing.ts";
 import { Gathering } from "./gathering.ts";
 import { PlaceMover } from "./place-mover.ts";
@@ -20,15 +20,19 @@ import { PlaceMover } from "./place-mover.ts";
 const forwardsMax = 2;
 /** What found its node gone is routed anew after this, milliseconds. */
 const rerouteMs = 20;
+/** Another node's part of an answer. */
+const answerMs = 5_000;
 /** Things that move together: all nodes keep what is for them meanwhile, so few at a time make the silence short. */
 const batchThings = 50;
 /** What could not move is tried again so often: a thing may have been busy. */
 const triesMax = 3;
 
 interface Place {
-  readonly table: KeyedTable<true>;
+  readonly table: KeyedTable<unknown>;
   readonly conflicts: ((key: string) => void)[];
   readonly things: MovableThings[];
+  /** Hosts share a place; each answers for its own. */
+  readonly answerers: ((question: unknown) => unknown)[];
 }
 
 export interface PlacementsParts {
@@ -67,16 +71,23 @@ export class Placements {
     const place = this.#places.get(name) ?? this.#newPlace(name);
     return {
       home: (key) => this.#home(name, place, key),
-      claim: (key) => place.table.set(key, true),
+      nodeOf: (key) => {
+        const node = this.#nodeOf(name, place, key);
+        return node === this.#parts?.replicator.self.number ? undefined : node;
+      },
+      claim: (key, note = true) => place.table.set(key, note),
       release: (key) => place.table.delete(key),
       onConflict: (handler) => void place.conflicts.push(handler),
       moves: (things) => void place.things.push(things),
+      elsewhere: () => this.#elsewhere(place),
+      askOthers: (question) => this.#askOthers(name, question),
+      onQuestion: (handler) => void place.answerers.push(handler),
     };
   }
 
   #newPlace(name: string): Place {
     const conflicts: ((key: string) => void)[] = [];
-    const table = new KeyedTable<true>({
+    const table = new KeyedTable<unknown>({
       name: `place ${name}`,
       clock: this.#clock,
       conflict: (key) => {
@@ -84,7 +95,7 @@ export class Placements {
         for (const handler of conflicts) handler(key);
       },
     });
-    const place = { table, conflicts, things: [] };
+    const place: Place = { table, conflicts, things: [], answerers: [] };
     this.#places.set(name, place);
     return place;
   }
@@ -109,18 +120,53 @@ export class Placements {
     const parts = this.#parts;
     if (parts === undefined) return undefined;
     const mover = this.#mover!;
-    let now: number | undefined;
-    if (!mover.idle) {
-      const keeping = mover.keeping(name, key);
-      if (keeping !== undefined) return keeping;
-      now = mover.nodeNow(name, key);
-    }
+    const keeping = mover.idle ? undefined : mover.keeping(name, key);
+    if (keeping !== undefined) return keeping;
     if (this.#forwards >= forwardsMax) return undefined;
-    const { replicator } = parts;
-    const node = now ?? place.table.get(key)?.owner.number ?? replicator.createVia(key, this.leaving);
-    if (node === replicator.self.number) return undefined;
+    const node = this.#nodeOf(name, place, key)!;
+    if (node === parts.replicator.self.number) return undefined;
     const forwards = this.#forwards + 1;
     return { forward: (stanza, origin) => this.#forward(node, forwards, stanza, origin) };
+  }
+
+  /** Undefined as long as this node has not joined. */
+  #nodeOf(name: string, { table }: Place, key: string): number | undefined {
+    const replicator = this.#parts?.replicator;
+    if (replicator === undefined) return undefined;
+    const mover = this.#mover!;
+    const now = mover.idle ? undefined : mover.nodeNow(name, key);
+    return now ?? table.get(key)?.owner.number ?? replicator.createVia(key, this.leaving);
+  }
+
+  *#elsewhere({ table }: Place): Generator<{ key: string; note: unknown }> {
+    const self = this.#parts?.replicator.self;
+    for (const { key, value, owner } of table.entries()) if (owner !== self) yield { key, note: value };
+  }
+
+  async #askOthers(place: string, question: unknown): Promise<readonly unknown[]> {
+    if (this.#parts === undefined) return [];
+    const { calls, log } = this.#parts;
+    const call = withJson(Call.askPlace, { place, question } satisfies AskPlaceCall);
+    const answers = await Promise.all(
+      Array.from(calls.peers.values(), async ({ number, name }) => {
+        try {
+          const answer = await calls.request(number, call, answerMs);
+          return JSON.parse(new TextDecoder().decode(answer)) as unknown[];
+        } catch (error) {
+          log.warn({ err: error, node: name, place }, "a node has not given its part of an answer");
+          return [];
+        }
+      }),
+    );
+    return answers.flat(1);
+  }
+
+  /** Another node asks. */
+  async asked(bytes: Uint8Array): Promise<Uint8Array> {
+    const { place, question } = jsonOf<AskPlaceCall>(bytes);
+    const answerers = this.#places.get(place)?.answerers ?? [];
+    const answers = await Promise.all(answerers.map((answer) => answer(question)));
+    return new TextEncoder().encode(JSON.stringify(answers.filter((answer) => answer !== undefined)));
   }
 
   #forward(node: number, forwards: number, stanza: Stanza, origin: Origin | undefined): MaybePromise<void> {
