@@ -2,8 +2,10 @@
 import { afterEach, expect, test } from "bun:test";
 import { inbox } from "../../src/modules/inbox/inbox.ts";
 import { muc } from "../../src/modules/muc/muc.ts";
+import { mucLight } from "../../src/modules/muc-light/muc-light.ts";
 import { offline } from "../../src/modules/offline/offline.ts";
 import { presence } from "../../src/modules/presence.ts";
+import { smartMarkers } from "../../src/modules/smart-markers/smart-markers.ts";
 import { streamManagement } from "../../src/modules/stream-management.ts";
 import { ClusterTalk, type TalkClient, type TalkNode } from "../support/cluster-talk.ts";
 import { conversationNs, inboxNs } from "../support/inbox-talk.ts";
@@ -14,8 +16,8 @@ let talk: ClusterTalk;
 afterEach(() => talk.stop());
 
 async function start(): Promise<readonly TalkNode[]> {
-  talk = await ClusterTalk.start(3, [streamManagement, inbox, offline, presence, muc], {
-    mod_inbox: { groupchat: ["muc"] },
+  talk = await ClusterTalk.start(3, [streamManagement, smartMarkers, inbox, offline, presence, muc, mucLight], {
+    mod_inbox: { groupchat: ["muc", "muclight"] },
   });
   for (const name of ["alice", "bob", "carol", "dave"]) await talk.account(name);
   return talk.nodes;
@@ -128,4 +130,84 @@ test("a room of one node counts for its people on all, and for those who are awa
   await talk.settle();
   expect((await inboxOf(bob))[0]).toStartWith(`${room} 0 `);
   expect((await inboxOf(carol))[0]).toStartWith(`${room} 40 `);
+});
+
+/** Whose markers in a room a client learns of. */
+async function markersIn(client: TalkClient, peer: string): Promise<string[]> {
+  client.takes();
+  const ns = "esl:xmpp:smart-markers:0";
+  await client.sends(`<iq type='get' id='m'><query xmlns='${ns}' peer='${peer}'/></iq>`);
+  await talk.settle();
+  const markers = client.takes()[0]!.child("query", ns)!.childrenNamed("marker");
+  return markers.map((marker) => `${marker.attr("from")!.split("@")[0]} ${marker.attr("id")}`).sort();
+}
+
+const mark = (to: string, id: string) =>
+  `<message to='${to}' type='groupchat'><displayed xmlns='urn:xmpp:chat-markers:0' id='${id}'/></message>`;
+
+test("a group of MUC Light counts and marks from whichever node its people write", async () => {
+  const nodes = await start();
+  const light = "urn:xmpp:muclight:0";
+  const club = "club@muclight.localhost";
+  const people = [];
+  for (const [at, name] of ["alice", "bob", "carol"].entries()) {
+    people.push(await talk.login(nodes[at]!, `${name}@localhost/x`));
+  }
+  const [alice, bob, carol] = people;
+  const users = ["bob", "carol", "dave"].map((name) => `<user affiliation='member'>${name}@localhost</user>`);
+  await alice!.sends(
+    `<iq type='set' id='c' to='${club}'><query xmlns='${light}#create'><configuration/><occupants>${users.join("")}</occupants></query></iq>`,
+  );
+  await talk.settle();
+  const sent: Promise<void>[] = [];
+  for (let number = 1; number <= 30; number++) {
+    for (const person of people) {
+      const name = person.session.account.local;
+      sent.push(person.patient().sends(say(club, `${name}${number}`, "groupchat")));
+    }
+  }
+  await talk.settle(500);
+  await Promise.all(sent);
+  // He was added, and ninety messages were said.
+  const dave = await talk.login(nodes[1]!, "dave@localhost/x");
+  expect((await inboxOf(dave))[0]).toStartWith(`${club} 91 `);
+  await bob!.sends(mark(club, "bob30"));
+  await carol!.sends(mark(club, "carol30"));
+  await talk.settle();
+  expect(await markersIn(alice!, club)).toEqual(["bob bob30", "carol carol30"]);
+  expect(await markersIn(dave, club)).toEqual(["bob bob30", "carol carol30"]);
+});
+
+test("a room of another node tells its markers when the database knows it, and otherwise one's own", async () => {
+  const [one, two] = await start();
+  const alice = await talk.login(one!, "alice@localhost/a");
+  const bob = await talk.login(two!, "bob@localhost/b");
+  const form = (persistent: string) =>
+    ["muc#roomconfig_persistentroom", "muc#roomconfig_whois"]
+      .map((name, at) => `<field var='${name}'><value>${at === 0 ? persistent : "anyone"}</value></field>`)
+      .join("");
+  for (const persistent of ["0", "1"]) {
+    const den = `den${persistent}@conference.localhost`;
+    await alice.sends(`<presence to='${den}/Alice'><x xmlns='http://jabber.org/protocol/muc'/></presence>`);
+    await talk.settle();
+    const owner = "http://jabber.org/protocol/muc#owner";
+    await alice.sends(
+      `<iq type='set' id='o' to='${den}'><query xmlns='${owner}'><x xmlns='jabber:x:data' type='submit'>${form(persistent)}</x></query></iq>`,
+    );
+    await talk.settle();
+    await alice.sends(
+      `<iq type='set' id='m' to='${den}'><query xmlns='http://jabber.org/protocol/muc#admin'><item affiliation='member' jid='bob@localhost'/></query></iq>`,
+    );
+    await bob.sends(`<presence to='${den}/Bob'><x xmlns='http://jabber.org/protocol/muc'/></presence>`);
+    await talk.settle();
+    await alice.sends(mark(den, "a"));
+    await bob.sends(mark(den, "b"));
+    await talk.settle();
+    expect(await markersIn(bob, den)).toContain("bob b");
+    const both = ["alice a", "bob b"];
+    const seen = [await markersIn(alice, den), await markersIn(bob, den)];
+    if (persistent === "1") expect(seen).toEqual([both, both]);
+    // A temporary one is known to the node alone that has it, whichever that is.
+    else expect([both, ["alice a"]]).toContainEqual(seen[0]!);
+  }
 });
