@@ -38,6 +38,10 @@ export class InboxWriter {
   readonly #writes: GroupCommit;
   readonly #log: Pick<Log, "error">;
   #open: Batch | undefined = undefined;
+  /** What was taken in, for metrics. */
+  messages = 0;
+  markers = 0;
+  rows = 0;
 
   constructor(writes: GroupCommit, log: Pick<Log, "error">) {
     this.#writes = writes;
@@ -47,12 +51,14 @@ export class InboxWriter {
   /** Each resolves when the change is committed; several share a promise. */
   arrive(arrival: Arrival): Promise<void> {
     const batch = this.#batch();
-    batch.arrive(arrival);
+    this.messages++;
+    if (batch.arrive(arrival)) this.rows++;
     return batch.stored;
   }
 
   read(reading: Reading): Promise<void> {
     const batch = this.#batch();
+    this.markers++;
     batch.follow(reading, reading, undefined);
     return batch.stored;
   }
@@ -113,7 +119,8 @@ class Batch {
   /** The round of each conversation's last change, and whether that was a message. */
   readonly #last = new Map<string, { round: number; arrived: boolean }>();
 
-  arrive(arrival: Arrival): void {
+  /** Whether it is a row of its own. */
+  arrive(arrival: Arrival): boolean {
     this.size++;
     const key = keyOf(arrival);
     const last = this.#last.get(key);
@@ -123,12 +130,13 @@ class Batch {
       const joined = join(before, arrival);
       if (joined !== undefined) {
         arrivals.set(key, joined);
-        return;
+        return false;
       }
     }
     const round = last === undefined ? 0 : last.round + 1;
     this.#round(round).arrivals.set(key, arrival);
     this.#last.set(key, { round, arrived: true });
+    return true;
   }
 
   follow(conversation: ConversationKey, reading: Reading | undefined, removal: Removal | undefined): void {

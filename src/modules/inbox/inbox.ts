@@ -36,6 +36,10 @@ export const inbox = defineModule({
 
   setup(on, context) {
     const writer = new InboxWriter(context.writes, context.log);
+    const { metrics } = context;
+    metrics.total("messages_total", "Entries of messages taken into inboxes", () => writer.messages);
+    metrics.total("rows_total", "Rows written for them", () => writer.rows);
+    metrics.total("markers_total", "Markers that may reset a count", () => writer.markers);
     const conversations = new Conversations(context, writer);
     const desk = new InboxDesk(context);
 

@@ -177,6 +177,34 @@ await eachDatabase(describe, (database) => {
   );
 
   test(
+    "what two people write to and fro within a commit is one row, and as though each message had been written alone",
+    () =>
+      database.withStore(
+        async (store) => {
+          const { writer, writes } = nodeOn(store);
+          const alone = nodeOn(store);
+          let at = 0;
+          for (const [number, said] of ["ioii", "io", "oi", "iiii", "ooi", "oio"].entries()) {
+            const from = at;
+            const make = (who: string, peer: string, when: number) => (who === "o" ? own : arrival)(peer, when);
+            await Promise.all([...said].map((who) => writer.arrive(make(who, "bob@localhost", ++at))));
+            for (const [place, who] of [...said].entries()) {
+              await alone.writer.arrive(make(who, "carol@localhost", from + 1 + place));
+            }
+            const [grouped, single] = [await entry(store, "bob@localhost"), await entry(store, "carol@localhost")];
+            expect({ ...grouped, peer: "" }).toEqual({ ...single, peer: "" } as never);
+            expect(writer.rows).toBe(number + 1);
+          }
+          expect([writer.messages, alone.writer.messages, alone.writer.rows]).toEqual([18, 18, 18]);
+          await writes.close();
+          await alone.writes.close();
+        },
+        { migrations },
+      ),
+    30_000,
+  );
+
+  test(
     "a row that no database takes keeps none of its neighbours away",
     () =>
       database.withStore(
