@@ -1,4 +1,6 @@
 /** What it costs that a server is several nodes: messages that cross, sessions that every node knows, nodes that join, logins that all hear of. */
+import type { Outcome } from "../load/plan.ts";
+import { median } from "../measure/statistics.ts";
 import type { Row } from "../report/result.ts";
 import { natsInstalled } from "../servers/nats.ts";
 import { type Case, cpuPer, type Figure, type Group, latencies, type Scale, type Scenario } from "./scenario.ts";
@@ -163,8 +165,8 @@ function completed(rows: readonly Row[]): Row[] {
   return rows.map((row) => {
     const more: Record<string, number> = {};
     const window = row.case.split(", ").at(-1)!;
-    const alone = rows.find((other) => other.case === `one node, ${window}`)?.medians.cpu;
-    if (row.group === "messages" && alone !== undefined) more.ratio = row.medians.cpu! / alone;
+    const alone = rows.find((other) => other.case === `one node, ${window}`);
+    if (row.group === "messages" && alone !== undefined) more.ratio = ratioOf(row, alone);
     const { ownNode, eachOther } = row.medians;
     const nodes = Number.parseInt(row.case, 10);
     if (login !== undefined && ownNode !== undefined) {
@@ -172,6 +174,12 @@ function completed(rows: readonly Row[]): Row[] {
     }
     return { ...row, medians: { ...row.medians, ...more } };
   });
+}
+
+/** The median of each round's: what else the machine does changes from round to round, less within one. */
+function ratioOf(row: Row, alone: Row): number {
+  const cost = ({ usage, units }: Outcome) => usage.serverCpu / units;
+  return median(row.outcomes.map((outcome, round) => cost(outcome) / cost(alone.outcomes[round]!)));
 }
 
 export const cluster: Scenario = {

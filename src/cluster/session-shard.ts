@@ -64,7 +64,7 @@ export class SessionShard {
     const starts = this.#starts;
     const home = this.#homeOfHash();
     // The record is nearly always in these lines of memory. Asked for now, they come together with the bits that say where.
-    this.#touched ^= words[home]! ^ words[home + 16]!;
+    this.#touched ^= words[home]! ^ words[home + 16]! ^ words[home + 32]!;
     let index = home >>> 5;
     let bits = starts[index]! & (-1 << (home & 31));
     for (;;) {
