@@ -47,7 +47,7 @@ test.skipIf(process.platform !== "linux")(
       "one node, 1 outstanding",
       "sockets, pairs across, 1 outstanding",
       "NATS, pairs across, 1 outstanding",
-      "50,000 sessions",
+      "joining 50,000 sessions",
       "1 node, a process",
       "2 nodes, processes",
       "4 nodes, tables simulated",
@@ -65,9 +65,12 @@ test.skipIf(process.platform !== "linux")(
     expect(medians("one node, 1 outstanding").ratio).toBe(1);
     expect(medians("sockets, pairs across, 1 outstanding").ratio).toBeGreaterThan(1);
     if (natsInstalled) expect(medians("NATS, pairs across, 1 outstanding").nats).toBeGreaterThan(0);
-    expect(medians("50,000 sessions").readySeconds).toBeGreaterThan(0);
+    expect(medians("joining 50,000 sessions").readySeconds).toBeGreaterThan(0);
     expect(medians("2 nodes, processes").eachOther).toBeGreaterThan(0);
     expect(medians("4 nodes, tables simulated").clusterRate).toBeGreaterThan(0);
+    // Figures are found by the name of their case.
+    const names = cluster.cases({ quick: false }).map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
     // What is measured by a program is measured once.
     expect(rows.map(({ outcomes }) => outcomes.length)).toContain(1);
     const table = tableOf(cluster, { ...emptyResult, rows });

@@ -81,7 +81,7 @@ test("a cluster's budgets are those of its largest directory", () => {
     row("sockets, pairs across, 10 outstanding", "messages", { ratio: 3.5 }),
     row("1,000 sessions", "directory", { bytes: 90, hit: 100 }),
     row("10,000 sessions", "directory", { bytes: 60, hit: 301 }),
-    row("1,000 sessions to come", "join", { readySeconds: 3, giverTurn: 20 }),
+    row("joining 1,000 sessions", "join", { readySeconds: 3, giverTurn: 20 }),
   ];
   const known: Record<string, Result> = { cluster: { ...resultOf([]), rows } };
   const all = budgets({ of: (name) => known[name], micro: () => undefined });
@@ -94,6 +94,6 @@ test("a cluster's budgets are those of its largest directory", () => {
   expect(said("message to another node, NATS, 1 ")).toEqual([[undefined, undefined]]);
   expect(said("remote session in each node (10,000 sessions)")).toEqual([["60.0 bytes", true]]);
   expect(said("lookup of an account")).toEqual([["301 ns", false]]);
-  expect(said("joining node is ready")).toEqual([["3.0 s", true]]);
+  expect(said("a node is ready")).toEqual([["3.0 s", true]]);
   expect(said("giver is deaf")).toEqual([["20 ms", true]]);
 });

@@ -134,7 +134,7 @@ function cluster(results: Results): Budget[] {
       command,
     }),
     atMost(figure(joined, "readySeconds"), {
-      what: `a joining node is ready (${joined ?? "1,000,000 sessions"})`,
+      what: `a node is ready (${joined ?? "joining 1,000,000 sessions"})`,
       must: 10,
       unit: "s",
       digits: 1,

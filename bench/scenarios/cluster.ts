@@ -131,7 +131,7 @@ function directoryCases({ quick }: Scale): Case[] {
 function joinCases({ quick }: Scale): Case[] {
   const sessions = quick ? 50_000 : 1_000_000;
   const args = ["--sessions", String(sessions)];
-  return [program("join", `${sessions.toLocaleString("en")} sessions`, "cluster-join", sessions, args)];
+  return [program("join", `joining ${sessions.toLocaleString("en")} sessions`, "cluster-join", sessions, args)];
 }
 
 function loginCases({ quick, users = 200, seconds = quick ? 3 : 8 }: Scale): Case[] {
