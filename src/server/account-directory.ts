@@ -126,15 +126,18 @@ export class AccountDirectory implements AccountService, AccountLookup {
   async remove(account: Jid): Promise<void> {
     const host = this.#host(account.domain);
     if (!(await this.exists(account))) throw new StanzaError("item-not-found", { text: "There is no such account" });
-    await this.#parts
-      .keeper()
-      .closeAll(account, new StreamError("not-authorized", "The account was removed"), "kicked");
+    await this.#parts.accounts.lock(account.domain, account.local);
+    const close = () =>
+      this.#parts.keeper().closeAll(account, new StreamError("not-authorized", "The account was removed"), "kicked");
+    await close();
     for (const handler of host.registry.accounts.removed) await handler(account);
     for (const other of this.#parts.hosts.values()) {
       if (other === host) continue;
       for (const handler of other.registry.accounts.guestRemoved) await handler(account);
     }
     await this.#parts.accounts.remove(account.domain, account.local);
+    // Who had shown a password just before, and was bound since.
+    await close();
   }
 
   /** The address of an account of one of our hosts. Throws `StanzaError` jid-malformed, item-not-found. */

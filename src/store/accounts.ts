@@ -32,6 +32,9 @@ export const accountMigrations: readonly Migration[] = [
 ];
 
 /** The account is there already; nothing was changed. */
+/** The credentials of an account that is being removed. */
+const locked = "";
+
 export class AccountExists extends Error {
   override readonly name = "AccountExists";
 }
@@ -79,9 +82,9 @@ export class Accounts {
     }
   }
 
-  /** The text given at creation or last set; undefined when there is no such account. */
+  /** The text given at creation or last set; undefined when there is no such account, or it is locked. */
   credentials(domain: string, username: string): MaybePromise<string | undefined> {
-    return then(this.#credentials.first(domain, username), (row) => row?.pass_details);
+    return then(this.#credentials.first(domain, username), (row) => row?.pass_details || undefined);
   }
 
   /** False when there is no such account. */
@@ -97,14 +100,24 @@ export class Accounts {
     return row?.created_at;
   }
 
+  /** False when there is no such account, or it is locked. */
   async setCredentials(domain: string, username: string, passDetails: string): Promise<boolean> {
     const result = await this.#db
       .updateTable("users")
       .set({ pass_details: passDetails })
       .where("domain", "=", domain)
       .where("username", "=", username)
+      .where("pass_details", "!=", locked)
       .executeTakeFirst();
     return result.numUpdatedRows > 0n;
+  }
+
+  /**
+   * From now on nobody can log in to the account, on no node, nor give it credentials: it is about to be removed. Its name stays taken until
+   * `remove`, so that a removal that was broken off can be repeated.
+   */
+  async lock(domain: string, username: string): Promise<void> {
+    await this.setCredentials(domain, username, locked);
   }
 
   /**
@@ -164,6 +177,7 @@ export class Accounts {
       .select("username")
       .where("domain", "=", domain)
       .where("pass_details", "not like", `%${marker}%`)
+      .where("pass_details", "!=", locked)
       .limit(1)
       .executeTakeFirst();
     return row !== undefined;

@@ -39,6 +39,23 @@ await eachDatabase(describe, (database) => {
       { migrations },
     ));
 
+  test("an account that is being removed has no credentials and takes none; its name is taken until it is gone", () =>
+    database.withStore(
+      async (store) => {
+        const accounts = new Accounts(store);
+        const alice = { domain: "localhost", username: "alice", passDetails: keys };
+        await accounts.create(alice);
+        await accounts.lock("localhost", "alice");
+        expect(await accounts.credentials("localhost", "alice")).toBeUndefined();
+        expect(await accounts.setCredentials("localhost", "alice", keys)).toBe(false);
+        expect(await accounts.exists("localhost", "alice")).toBe(true);
+        expect(await accounts.anyWithout("localhost", "SCRAM-SHA-256")).toBe(false);
+        expect(await accounts.create(alice).catch((error: unknown) => error)).toBeInstanceOf(AccountExists);
+        expect(await accounts.remove("localhost", "alice")).toBe(true);
+      },
+      { migrations },
+    ));
+
   test("credentials are replaced only where they are still the old ones", () =>
     database.withStore(
       async (store) => {
