@@ -35,7 +35,7 @@ export const muc = defineModule({
     on.answer("personalData", (account) => service.store.personalData(account));
     on.answer("guestData", (account) => service.store.personalData(account));
     on.answer("roomKind", (served) => (served === domain ? "muc" : undefined));
-    on.answer("roomViewer", (room, account) => service.viewer(room, account));
+    on.answer("roomViewer", (room, account) => service.viewers.of(room, account));
     on.provide("rooms", new RoomAdministration(service));
     return service.start();
   },

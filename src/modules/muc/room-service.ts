@@ -2,7 +2,6 @@
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import { drop, type Effect, handled, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
 import type { Placement } from "../../hooks/placement.ts";
-import type { ArchiveViewer } from "../../hooks/services.ts";
 import type { Origin } from "../../session/resource.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
@@ -16,15 +15,9 @@ import { Room, type RoomHouse } from "./room.ts";
 import { firstConfig, readConfig } from "./room-config.ts";
 import { noteOf, RoomLists } from "./room-lists.ts";
 import { toSelf } from "./room-presence.ts";
-import {
-  type Affiliation,
-  affiliatedOf,
-  isAtLeast,
-  type RoomDescription,
-  RoomState,
-  type StoredRoom,
-} from "./room-state.ts";
+import { affiliatedOf, type RoomDescription, RoomState, type StoredRoom } from "./room-state.ts";
 import { RoomStore } from "./room-store.ts";
+import { RoomViewers } from "./room-viewers.ts";
 import { takeServiceIq } from "./service-iq.ts";
 
 /** Nicknames whose owners are remembered; most have none. */
@@ -41,6 +34,7 @@ export class RoomService {
   readonly context: ModuleContext<MucOptions>;
   readonly store: RoomStore;
   readonly lists: RoomLists;
+  readonly viewers: RoomViewers;
   readonly #house: RoomHouse;
   readonly #placement: Placement;
   readonly #rooms = new Map<string, Room>();
@@ -67,6 +61,7 @@ export class RoomService {
     this.#placement = context.placement("muc");
     this.#placement.onConflict((key) => this.#yield(key));
     this.lists = new RoomLists(domain, this.store, this.#placement, this.#rooms);
+    this.viewers = new RoomViewers(domain, this.store, this.#placement, this.#rooms, context.options);
     this.#placement.moves({
       has: (key) => key.endsWith(`@${domain}`),
       pack: (key) => this.#pack(key),
@@ -459,26 +454,6 @@ export class RoomService {
     for (const room of this.#rooms.values()) room.state.affiliate(account, undefined);
   }
 
-  /** What an account may read of a room: one of its occupants, or affiliated to it. A temporary room of another node is not known here. */
-  async viewer(address: Jid, account: Jid): Promise<ArchiveViewer | undefined> {
-    if (address.domain !== this.domain || address.local === "") return undefined;
-    const online = this.#rooms.get(address.bare);
-    if (online !== undefined && !online.over) {
-      const affiliation = online.affiliationOf(account);
-      const occupants = online.state.occupantsOf(account.bare);
-      if (affiliation === "outcast" || (affiliation === "none" && occupants.length === 0)) return undefined;
-      const seesAddresses = occupants.some((occupant) => online.seesAddresses(occupant));
-      return { seesRealAddresses: seesAddresses || mayAlwaysSee(affiliation, online.state.config.anonymous) };
-    }
-    const found = await this.store.load(address.local);
-    if (found === undefined) return undefined;
-    const { affiliation = "none" } = found.affiliations.find(({ jid }) => jid === account.bare) ?? {};
-    if (affiliation === "outcast" || affiliation === "none") return undefined;
-    return {
-      seesRealAddresses: mayAlwaysSee(affiliation, readConfig(found.row.config, this.context.options).anonymous),
-    };
-  }
-
   /** A device is lost with its node: every room it was in is told. */
   occupantGone(device: Jid): Outcome {
     const effects: Effect[] = [];
@@ -544,10 +519,6 @@ export class RoomService {
       }
     }
   }
-}
-
-function mayAlwaysSee(affiliation: Affiliation, anonymous: boolean): boolean {
-  return !anonymous || isAtLeast(affiliation, "admin");
 }
 
 const subjectXml = (text: string): string => xml`<subject>${text}</subject>`.text;
