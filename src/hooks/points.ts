@@ -53,8 +53,8 @@ export interface SessionHandlers {
   arrived(session: Session): MaybePromise<Outcome>;
   /** XEP-0198: the client is back on a new stream; unacknowledged stanzas have been written again. */
   resumed(session: Session): MaybePromise<Outcome>;
-  /** XEP-0198: the stream is gone, the session waits to be resumed. */
-  detached(session: Session): MaybePromise<Outcome>;
+  /** XEP-0198: the stream is gone, the session waits to be resumed. `moves`: we have ended it, since the session is about to move to another node. */
+  detached(session: Session, moves: boolean): MaybePromise<Outcome>;
 }
 export type SessionEventName = keyof SessionHandlers;
 

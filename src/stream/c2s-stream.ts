@@ -536,16 +536,17 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     if (!this.isOpen) return;
     if (this.managed !== undefined) this.managed.acknowledge(this.managed.management.handled);
     this.socket.close();
-    this.#gone();
+    this.#gone(true);
   }
 
   /** The connection is gone without a goodbye. */
-  #gone(): void {
+  #gone(moves = false): void {
     if (!this.isOpen) return;
     const session = this.#session();
     const waitMs = this.managed?.resumeMs ?? 0;
     this.#leave();
-    if (session !== undefined && session.link === this) this.#settle(this.environment.keeper.lost(session, waitMs));
+    if (session !== undefined && session.link === this)
+      this.#settle(this.environment.keeper.lost(session, waitMs, moves));
   }
 
   #leave(): void {

@@ -106,16 +106,17 @@ export class SessionKeeper {
   }
 
   /**
-   * The stream of a session is gone. With stream management the session waits to be resumed, otherwise it ends.
+   * The stream of a session is gone. With stream management the session waits to be resumed, otherwise it ends. `moves`: we have ended it,
+   * since the session is about to move to another node.
    */
-  lost(session: Session, waitMs: number): MaybePromise<void> {
+  lost(session: Session, waitMs: number, moves = false): MaybePromise<void> {
     const management = managementOf(session);
     if (management?.resumeId === undefined) return this.end(session, "lost");
     session.link = undefined;
     session.mark(marks.detached, true);
     management.detach(ownStanza);
     this.resumptions.waitFor(management.resumeId, waitMs);
-    return runSessionEvent(this.#router, session.host as Host, "detached", session);
+    return runSessionEvent(this.#router, session.host as Host, "detached", session, moves);
   }
 
   /** A session has come from another node; it waits here for its client. Its address is free. */

@@ -3,7 +3,7 @@ import { ClusterFabric } from "../../src/cluster/fabric/engine.ts";
 import { AccessRules } from "../../src/config/access.ts";
 import type { ModuleDefinition } from "../../src/hooks/define-module.ts";
 import type { Log } from "../../src/observe/log.ts";
-import { takeFromClient } from "../../src/router/from-client.ts";
+import { runSessionEvent, takeFromClient } from "../../src/router/from-client.ts";
 import type { Host } from "../../src/router/host.ts";
 import { SimClock } from "../../src/runtime/sim/clock.ts";
 import { type SimMachine, SimNetwork } from "../../src/runtime/sim/network.ts";
@@ -11,12 +11,14 @@ import { SimRandom } from "../../src/runtime/sim/random.ts";
 import { ClusterNode } from "../../src/server/cluster/cluster-node.ts";
 import { type DrainReport, drain } from "../../src/server/cluster/drain.ts";
 import { type Core, startCore } from "../../src/server/core.ts";
+import { marks } from "../../src/session/resource.ts";
 import type { Session, SessionLink } from "../../src/session/session.ts";
 import { parseJid } from "../../src/stanza/jid.ts";
 import { ns } from "../../src/stanza/ns.ts";
 import { type Stanza, stanzaFromFrame } from "../../src/stanza/stanza.ts";
 import { openStore, type Store } from "../../src/store/store.ts";
 import { StreamManagement } from "../../src/stream/management.ts";
+import { managementOf } from "../../src/stream/session-keeper.ts";
 import { parseFrame } from "../../src/xml/scanner.ts";
 import { optionsInCode } from "./conversation.ts";
 
@@ -196,6 +198,8 @@ export class TalkClient implements SessionLink {
   closedWith: string | undefined = undefined;
   /** Whether it has a connection. */
   attached = true;
+  /** Its connection is dead, and nobody has noticed: what the server writes does not come. */
+  deaf = false;
   readonly got: Stanza[] = [];
   readonly #talk: ClusterTalk;
   readonly #address: string;
@@ -222,6 +226,7 @@ export class TalkClient implements SessionLink {
   }
 
   send(stanza: Stanza): void {
+    if (this.deaf) return;
     this.got.push(stanza);
     this.#counted++;
   }
@@ -232,7 +237,7 @@ export class TalkClient implements SessionLink {
 
   part(): void {
     this.attached = false;
-    void this.node.core.keeper.lost(this.session, waitMs);
+    void this.node.core.keeper.lost(this.session, waitMs, true);
   }
 
   /** The connection breaks; what the server writes from now on is not received. */
@@ -252,12 +257,15 @@ export class TalkClient implements SessionLink {
     if (found === undefined) return false;
     this.node = node;
     this.attached = true;
+    this.deaf = false;
     this.session = found.session;
     this.session.link = this;
     keeper.resumptions.attached(this.#resumeId);
     if (found.management.acknowledge(this.#counted) !== undefined) throw new Error("counted too much");
     const silent = { acknowledge() {}, request() {}, overflowed() {} };
     for (const stanza of [...found.management.attach(silent)]) this.send(stanza);
+    this.session.mark(marks.detached, false);
+    await this.#while(runSessionEvent(router, node.host, "resumed", this.session));
     return true;
   }
 
@@ -270,6 +278,11 @@ export class TalkClient implements SessionLink {
   patient(): this {
     this.#patient = true;
     return this;
+  }
+
+  /** Of all that has come. */
+  acknowledges(): void {
+    if (managementOf(this.session)!.acknowledge(this.#counted) !== undefined) throw new Error("counted too much");
   }
 
   async sends(text: string): Promise<void> {

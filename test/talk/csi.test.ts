@@ -89,7 +89,7 @@ test("both indications may be repeated", async () => {
 test("a resumed stream is active and gets what waited", async () => {
   const phone = await start();
   await talk.arrives(presenceOf("bob", "1"));
-  await runSessionEvent(talk.router, talk.host, "detached", phone.session);
+  await runSessionEvent(talk.router, talk.host, "detached", phone.session, false);
   await talk.arrives(presenceOf("carol", "2"));
   await phone.receivesNothing();
   await runSessionEvent(talk.router, talk.host, "resumed", phone.session);

@@ -148,7 +148,7 @@ describe("a device", () => {
 
   async function detach() {
     alice.session.mark(marks.detached, true);
-    await runSessionEvent(talk.router, talk.host, "detached", alice.session);
+    await runSessionEvent(talk.router, talk.host, "detached", alice.session, false);
     await talk.settle();
   }
 

@@ -4,7 +4,7 @@ import { defineModule } from "../../hooks/define-module.ts";
 import type { Effect, MaybePromise } from "../../hooks/effect.ts";
 import type { PersonalData } from "../../hooks/points.ts";
 import { marks, type Resource } from "../../session/resource.ts";
-import { Session, SessionSlot } from "../../session/session.ts";
+import { asItIs, type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
@@ -15,7 +15,9 @@ import { type PushPolicy, type PushSummary, pushVerdict, summaryOf } from "./pus
 import { Pusher } from "./pusher.ts";
 
 /** Of sessions that are awake: the newest message they have not acknowledged; should they turn out to sleep, it wakes them. */
-const unacknowledged = new SessionSlot<PushSummary>("push");
+const unacknowledged = new SessionSlot<PushSummary>("push", asItIs);
+/** A client whose session has moved to another node, or is to, comes back within this, or is asleep. */
+const returnMs = 10_000;
 
 const textCharsMax = 1_000;
 const formBytesMax = 8_192;
@@ -133,13 +135,23 @@ export const push = defineModule({
       if (!pushVerdict(stanza, policy).push) return undefined;
       return later(account, (registrations) => wake(account, registrations, summaryOf(stanza)), found);
     });
-    // Of sessions that are awake it is remembered until they have acknowledged it.
-    on.stage("delivered", "message", (stanza, account, resources) => {
-      if (stanza.type === "error") return undefined;
+    // Of sessions that are awake it is remembered until they have acknowledged it. On their own node, whoever has sent it.
+    on.stage("delivering", "message", (stanza, session) => {
+      if (stanza.type === "error" || session.outlet?.afterAcknowledged === undefined || !isAwake(session))
+        return undefined;
+      const { account } = session;
       const found = store.of(account);
       if (!(found instanceof Promise) && found.length === 0) return undefined;
       if (!pushVerdict(stanza, policy).push) return undefined;
-      return later(account, (registrations) => watchAll(registrations, resources, summaryOf(stanza)), found);
+      const summary = summaryOf(stanza);
+      // Once it has been written.
+      return later(
+        account,
+        (registrations) => {
+          if (registrations.some((one) => one.resource === session.jid.resource)) watch(session, summary);
+        },
+        Promise.resolve(found),
+      );
     });
     // A session that seemed awake and is not: what it has not acknowledged wakes its device.
     const overslept = (session: Session): readonly Effect[] | undefined => {
@@ -150,7 +162,27 @@ export const push = defineModule({
         wake(session.account, registrations, summary, session.jid.resource),
       );
     };
-    on.session("detached", overslept);
+    /** A session that moves has lost its stream through no fault of its client, which is about to come back, there or here. */
+    const wakeUnlessBack = (session: Session): void => {
+      if (unacknowledged.get(session) === undefined) return;
+      context.clock.after(returnMs, () => {
+        if (session.marked(marks.detached) && context.sessionsOf(session.account).includes(session)) overslept(session);
+      });
+    };
+    on.session("detached", (session, moves) => {
+      if (!moves) return overslept(session);
+      wakeUnlessBack(session);
+      return undefined;
+    });
+    on.session("arrived", (session) => {
+      wakeUnlessBack(session);
+      return undefined;
+    });
+    on.session("resumed", (session) => {
+      const summary = unacknowledged.get(session);
+      if (summary !== undefined) watch(session, summary);
+      return undefined;
+    });
     on.session("ended", (session, how) => (how === "lost" ? overslept(session) : undefined));
 
     on.account("removed", (account) => store.removeAll(account));
@@ -177,14 +209,6 @@ export const push = defineModule({
 /** Whether a resource gets messages and shows them: it is available, connected, and its client does not say it is inactive. */
 function isAwake(resource: Resource): boolean {
   return resource.available && !resource.marked(marks.detached) && !resource.marked(marks.inactive);
-}
-
-function watchAll(registrations: readonly Registration[], resources: readonly Resource[], summary: PushSummary): void {
-  for (const resource of resources) {
-    if (!(resource instanceof Session) || resource.outlet?.afterAcknowledged === undefined || !isAwake(resource))
-      continue;
-    if (registrations.some((one) => one.resource === resource.jid.resource)) watch(resource, summary);
-  }
 }
 
 /** Remembers a message, which has been written, until the client has acknowledged it. */
