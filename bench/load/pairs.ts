@@ -13,6 +13,10 @@ import type { MemorySample, Outcome, PairsPlan } from "./plan.ts";
 const drainMs = 30_000;
 /** Anything that comes later than this after the last would be a duplicate. */
 const quietMs = 300;
+/** So many before anything is measured: a server that compiles what it runs often is compiling until then. */
+const warmupMessages = 20_000;
+/** How many times the usual warming up that may take. */
+const patience = 3;
 /** Of an open loop, before it is measured. */
 const settleInMs = 1_000;
 
@@ -46,6 +50,8 @@ export async function pairs(plan: PairsPlan): Promise<Outcome> {
     fleet.clients[at]!.flush();
   }
   await sleep(plan.warmupSeconds * 1000);
+  const deadline = performance.now() + plan.warmupSeconds * 1000 * patience;
+  while (ledger.received < warmupMessages && performance.now() < deadline) await sleep(20);
   fleet.check();
   const clock = plan.window > 0 ? undefined : new OpenLoop(plan.rate, fleet.clients, send);
   if (clock !== undefined) {
