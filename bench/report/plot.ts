@@ -14,6 +14,8 @@ const colours: Readonly<Record<string, string>> = {
   prosody: "#7a9a3c",
   floor: "#999999",
 };
+/** Of series that are not servers, in their order. */
+const others = ["#c2571a", "#4477aa", "#7a9a3c", "#999999"];
 const width = 720;
 const font = { fontFamily: "sans-serif", fontSize: 12 };
 
@@ -34,10 +36,10 @@ export function writeBars(file: string, { title, categories, series, digits }: B
     xAxis: { type: "value" },
     // The first case stands at the top, and in it the first server.
     yAxis: { type: "category", inverse: true, data: categories },
-    series: series.map(({ name, values }) => ({
+    series: series.map(({ name, values }, at) => ({
       name,
       type: "bar",
-      itemStyle: { color: colours[name] ?? "#555555" },
+      itemStyle: { color: colours[name] ?? others[at % others.length] },
       barMaxWidth: 16,
       label: {
         show: true,
