@@ -232,6 +232,25 @@ test("an archive that is read at another node has what was on its way into it", 
   expect(fin?.inner).toContain("complete='true'");
 });
 
+test("what a node of a version to come says is refused and counted, and nobody minds", async () => {
+  const [one, two] = await start(2);
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  const future = Uint8Array.of(250, 1, 2, 3);
+  const { fabric, link, callsChannel } = one!.cluster;
+  const dealtWith = link.send(2, future, true);
+  const refused = Promise.allSettled(
+    [future, new Uint8Array(0)].map((it) => fabric.channel(callsChannel).request(2, it, 1_000)),
+  );
+  await talk.settle();
+  await dealtWith;
+  expect((await refused).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  expect(two!.cluster.refused).toBe(3);
+  await alice.sends("<message type='chat' to='bob@localhost/desk'><body>still there</body></message>");
+  await talk.settle();
+  expect(bob.bodies()).toEqual(["still there"]);
+});
+
 test("when a node dies its users are seen to leave, once, and what was for them is kept", async () => {
   const [one, two, three] = await start();
   const alice = await talk.login(one!, "alice@localhost/phone");

@@ -8,6 +8,7 @@
  */
 import type { Log } from "../../observe/log.ts";
 import type { Clock, Timer } from "../../util/clock.ts";
+import { WireError } from "../bytes.ts";
 import { Channel, type FabricChannel } from "./channel.ts";
 import { type EngineCounters, newCounters } from "./counters.ts";
 import {
@@ -454,7 +455,8 @@ export class ClusterFabric implements Fabric {
       else this.#enqueue(peer, number, type, id, bytes, undefined);
     };
     const fail = (error: unknown): void => {
-      this.#failed(error, peer.identity);
+      // Who reads questions counts and tells what is not understood, such as that of a version to come.
+      if (!(error instanceof WireError)) this.#failed(error, peer.identity);
       answer(TYPE_FAILURE, encoder.encode(error instanceof Error ? error.message : String(error)));
     };
     if (channel?.events === undefined) return answer(TYPE_FAILURE, encoder.encode("nobody answers here"));

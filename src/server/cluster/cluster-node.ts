@@ -296,6 +296,15 @@ export class ClusterNode implements ModuleCluster {
   }
 
   async #call(from: NodeIdentity, bytes: Uint8Array): Promise<Uint8Array> {
+    try {
+      return await this.#answer(from, bytes);
+    } catch (error) {
+      if (error instanceof WireError) this.#refuse(from, error);
+      throw error;
+    }
+  }
+
+  async #answer(from: NodeIdentity, bytes: Uint8Array): Promise<Uint8Array> {
     switch (bytes[0]) {
       case Call.fetch:
         return this.#mover!.fetched(from.number, bytes);
@@ -315,8 +324,7 @@ export class ClusterNode implements ModuleCluster {
       case Call.metrics:
         return new TextEncoder().encode(await this.answerMetrics());
       default:
-        this.#refuse(from, new WireError(`a call of kind ${bytes[0]}`));
-        throw new WireError("unknown call");
+        throw new WireError(`a call of kind ${bytes[0]}`);
     }
   }
 
