@@ -293,6 +293,8 @@ class Run {
     this.#network.weather = { ...fairWeather, delayMsMax: 1 + this.#below(20) };
     for (const node of this.#slow) node.machine.bytesPerMs = Number.POSITIVE_INFINITY;
     this.#thawAll();
+    // A slow node is well again once it has taken in what has been waiting for it.
+    while (this.#network.lateMs > 100) await this.#pass(100);
     const healedAt = this.#clock.monotonic();
     const passed = () => this.#clock.monotonic() - healedAt;
     while (this.#disagreement() !== undefined && passed() < agreeWithinMs) await this.#pass(100);

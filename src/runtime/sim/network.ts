@@ -64,6 +64,11 @@ export class SimNetwork {
     return this.#machines.values();
   }
 
+  /** By how much what is under way comes later than now, milliseconds: much when it waits for a machine that was slow. */
+  get lateMs(): number {
+    return Math.max(0, ...this.#lastDue.values()) - this.clock.monotonic();
+  }
+
   /** For `SimMachine`. */
   carry(from: SimMachine, number: number, envelope: Uint8Array): void {
     const { weather, random, clock } = this;
