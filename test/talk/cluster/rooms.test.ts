@@ -289,7 +289,7 @@ for (const seed of seeds) {
             chatter.away.delete(client);
           }
           await talk.addNode(leaving.number);
-          await talk.settle(4_000);
+          await talk.settle(2_000);
         }
         await chatter.check();
       });
