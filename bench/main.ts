@@ -23,6 +23,7 @@ interface Options {
   readonly rounds?: number;
   readonly users?: number;
   readonly seconds?: number;
+  readonly rate?: number;
   readonly cases?: string;
   readonly cores: readonly number[];
   readonly out: string;
@@ -147,11 +148,12 @@ const program = new Command("npm run bench --")
   .description("Measures Meerkat beside other servers. Figures are CPU seconds first: they are steadier than rates.")
   .showHelpAfterError();
 for (const scenario of scenarios) {
-  measuring(program.command(scenario.name).summary(scenario.summary))
+  const command = measuring(program.command(scenario.name).summary(scenario.summary))
     .option("--users <n>", "how many users", positive)
     .option("--seconds <n>", "how long each is measured", positive)
     .option("--cases <text>", "only cases with this in their name")
     .action((options: Options) => measure(scenario, options));
+  if (scenario.name === "soak") command.option("--rate <n>", "messages a second; as many as go without it", positive);
 }
 program
   .command("archive-pages")

@@ -10,6 +10,8 @@ export interface Scale {
   /** Overrides what a case would have. */
   readonly users?: number;
   readonly seconds?: number;
+  /** Messages a second in all, where a case would have as many as go. */
+  readonly rate?: number;
 }
 
 /** Measured by a program of its own instead of a server under load: it prints an outcome as JSON as its last line. */

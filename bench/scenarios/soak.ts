@@ -30,19 +30,20 @@ export const soak: Scenario = {
     perSecond("messages"),
   ],
   roundsMax: 1,
-  cases({ quick, users = 200, seconds = quick ? 60 : 3600 }): Case[] {
+  cases({ quick, users = 200, seconds = quick ? 60 : 3600, rate = 0 }): Case[] {
     const load = {
       kind: "pairs",
       users,
       inflight: 50,
-      window: 2,
-      rate: 0,
+      window: rate === 0 ? 2 : 0,
+      rate,
       bodyBytes: 64,
       warmupSeconds: 1,
       seconds,
       sampleSeconds: Math.max(1, seconds / 240),
     } as const;
     const shared = { tls: "none", mechanism: "SCRAM-SHA-1", begins: "roster" } as const;
-    return [{ name: `${users} users, ${seconds} s`, load, ...shared }];
+    const speed = rate === 0 ? "" : `, ${rate}/s`;
+    return [{ name: `${users} users, ${seconds} s${speed}`, load, ...shared }];
   },
 };
