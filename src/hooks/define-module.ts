@@ -82,6 +82,8 @@ export interface ModuleContext<Options> {
    * that was on its way when it came. A slow node is waited for a moment only.
    */
   written(): Promise<void>;
+  /** The same of all other nodes alone, for what is written here behind it; undefined on a node that is alone. */
+  writtenElsewhere(): undefined | Promise<void>;
   /** Where things of this name live that are in one node's memory only. */
   placement(name: string): Placement;
   /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */

@@ -126,6 +126,7 @@ function contextFor(
       await surroundings.writes.flush();
       await elsewhere;
     },
+    writtenElsewhere: () => surroundings.cluster.written(),
     placement: (name) => surroundings.cluster.placement(name),
     nodeNumber: surroundings.cluster.nodeNumber,
     run: (effects, cause = nothing, origin) => {

@@ -148,6 +148,7 @@ export class Conversation {
       servedDomains: () => host.registry.domains.keys(),
       ...alone,
       written: () => this.writes.flush(),
+      writtenElsewhere: () => undefined,
       allSessions: () => router.sessions.all(),
       ask: (name, ...args) => host.registry.ask(name, ...args),
       askAll: (name, ...args) => host.registry.askAll(name, ...args),

@@ -26,8 +26,9 @@ async function start(): Promise<readonly TalkNode[]> {
 /** Each conversation in one line: with whom, how many unread, what was said last. */
 async function inboxOf(client: TalkClient): Promise<string[]> {
   client.takes();
-  await client.sends(`<iq type='set' id='i'><inbox xmlns='${inboxNs}'/></iq>`);
+  const asked = client.sends(`<iq type='set' id='i'><inbox xmlns='${inboxNs}'/></iq>`);
   await talk.settle();
+  await asked;
   const got = client.takes();
   expect(got.at(-1)!.type).toBe("result");
   return got.slice(0, -1).map((stanza) => {
@@ -136,8 +137,9 @@ test("a room of one node counts for its people on all, and for those who are awa
 async function markersIn(client: TalkClient, peer: string): Promise<string[]> {
   client.takes();
   const ns = "esl:xmpp:smart-markers:0";
-  await client.sends(`<iq type='get' id='m'><query xmlns='${ns}' peer='${peer}'/></iq>`);
+  const asked = client.sends(`<iq type='get' id='m'><query xmlns='${ns}' peer='${peer}'/></iq>`);
   await talk.settle();
+  await asked;
   const markers = client.takes()[0]!.child("query", ns)!.childrenNamed("marker");
   return markers.map((marker) => `${marker.attr("from")!.split("@")[0]} ${marker.attr("id")}`).sort();
 }
@@ -213,4 +215,57 @@ test("a room of another node tells its markers to those who belong to it, whethe
       expect(await markersIn(carol, den)).toEqual([]);
     }
   }
+});
+
+/** A message from Alice at one node reaches Bob at another, while the first has not committed what it makes of his inbox. */
+async function onTheWay(): Promise<{ alice: TalkClient; bob: TalkClient; sent: Promise<void> }> {
+  const [one, two] = await start();
+  const alice = await talk.login(one!, "alice@localhost/a");
+  const bob = await talk.login(two!, "bob@localhost/b");
+  bob.takes();
+  const sent = alice.patient().sends(say("bob@localhost", "hello"));
+  for (let passed = 0; bob.got.length === 0 && passed < 50; passed++) await talk.clock.advanceSettling(0.1);
+  expect(bob.bodies()).toEqual(["hello"]);
+  expect(one!.core.writes.length).toBeGreaterThan(0);
+  bob.patient();
+  return { alice, bob, sent };
+}
+
+/** What Bob's node has to write is written before anything else happens. */
+async function first(client: TalkClient, text: string): Promise<void> {
+  const done = client.sends(text);
+  await client.node.core.writes.flush();
+  await talk.settle();
+  await done;
+}
+
+test("what is marked before the message's own node has written it is read", async () => {
+  const { bob, sent } = await onTheWay();
+  await first(
+    bob,
+    "<message to='alice@localhost'><displayed xmlns='urn:xmpp:chat-markers:0' id='id-hello'/></message>",
+  );
+  await sent;
+  expect(await inboxOf(bob)).toEqual(["alice@localhost 0 hello"]);
+  expect(bob.acknowledged).toBeGreaterThan(2);
+});
+
+test("what is answered before the message's own node has written it is read", async () => {
+  const { bob, sent } = await onTheWay();
+  talk.clock.advance(1);
+  await first(bob, say("alice@localhost", "answer"));
+  await sent;
+  expect(await inboxOf(bob)).toEqual(["alice@localhost 0 answer"]);
+});
+
+test("an inbox that is read or reset knows of the message that another node has not written yet", async () => {
+  const { bob, sent } = await onTheWay();
+  await first(bob, `<iq type='set' id='i'><inbox xmlns='${inboxNs}'/></iq>`);
+  expect(bob.takes().map(({ kind }) => kind)).toEqual(["message", "iq"]);
+  await sent;
+  await talk.stop();
+  const again = await onTheWay();
+  await first(again.bob, `<iq type='set' id='r'><reset xmlns='${conversationNs}' jid='alice@localhost'/></iq>`);
+  await again.sent;
+  expect(await inboxOf(again.bob)).toEqual(["alice@localhost 0 hello"]);
 });

@@ -88,12 +88,15 @@ export interface Arrival extends Row {
   readonly binned_at: number | null;
 }
 
+/** A node has written what it took in after this at the latest; what seems to be older comes from a clock that was set back. */
+const lateMsMax = 5_000;
+
 export const inboxKey = ["server", "username", "peer"] as const;
 
 /**
  * How a message changes a conversation that is there. Counts only add up, whatever the order in which nodes come to write, while what is
- * shown is the newest message by the clocks of the nodes. The account's own message says that all before it was read; what came later
- * stays unread.
+ * shown is the newest message by the clocks of the nodes. The account's own message says that all before it was read, also what another
+ * node comes to write only then; what came later stays unread.
  */
 export const arrivalMerge: Merge = [
   ...["content", "msg_id", "room_msg_id"].map(
@@ -106,7 +109,7 @@ export const arrivalMerge: Merge = [
   [
     "unread_count",
     (old, fresh) =>
-      `case when ${fresh("read_at")} >= ${old("last_at")} then ${fresh("unread_count")} else ${old("unread_count")} + ${fresh("unread_count")} end`,
+      `case when ${fresh("read_at")} >= ${old("last_at")} then ${fresh("unread_count")} when ${old("read_at")} > ${fresh("last_at")} and ${old("read_at")} < ${fresh("last_at")} + ${lateMsMax} then ${old("unread_count")} else ${old("unread_count")} + ${fresh("unread_count")} end`,
   ],
   [
     "read_at",

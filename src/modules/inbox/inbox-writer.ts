@@ -2,7 +2,8 @@
  * Writes inboxes: what many messages change within some milliseconds goes out as one statement for messages and one for markers, together
  * with whatever else the node commits then. Changes of one conversation keep their order.
  */
-import type { Transaction } from "kysely";
+import type { ExpressionBuilder, Transaction } from "kysely";
+import type { ModuleContext } from "../../hooks/define-module.ts";
 import type { Log } from "../../observe/log.ts";
 import type { AnyDatabase } from "../../store/engine.ts";
 import { isRetriable, StoreOverloaded, StoreUnavailable } from "../../store/errors.ts";
@@ -34,18 +35,24 @@ const batchChars = 1_000_000;
 /** Conversations in one statement that lays markers down. */
 const readingsMax = 50;
 
+export type WriterHouse = Pick<ModuleContext<unknown>, "writes" | "writtenElsewhere"> & {
+  readonly log: Pick<Log, "error">;
+};
+
 export class InboxWriter {
-  readonly #writes: GroupCommit;
-  readonly #log: Pick<Log, "error">;
+  readonly #house: WriterHouse;
   #open: Batch | undefined = undefined;
   /** What was taken in, for metrics. */
   messages = 0;
   markers = 0;
   rows = 0;
 
-  constructor(writes: GroupCommit, log: Pick<Log, "error">) {
-    this.#writes = writes;
-    this.#log = log;
+  constructor(house: WriterHouse) {
+    this.#house = house;
+  }
+
+  get #writes(): GroupCommit {
+    return this.#house.writes;
   }
 
   /** Each resolves when the change is committed; several share a promise. */
@@ -56,17 +63,28 @@ export class InboxWriter {
     return batch.stored;
   }
 
-  read(reading: Reading): Promise<void> {
-    const batch = this.#batch();
+  /**
+   * A message may be read before the node that took it in has written it: a marker that names none that is stored is laid down once more
+   * when the other nodes have written.
+   */
+  async read(reading: Reading): Promise<void> {
     this.markers++;
-    batch.follow(reading, reading, undefined);
-    return batch.stored;
+    const batch = this.#follow(reading, reading, undefined);
+    await batch.stored;
+    const others = batch.unplaced.has(reading) ? this.#house.writtenElsewhere() : undefined;
+    if (others === undefined) return;
+    await others;
+    await this.#follow(reading, reading, undefined).stored;
+  }
+
+  #follow(conversation: ConversationKey, reading: Reading | undefined, removal: Removal | undefined): Batch {
+    const batch = this.#batch();
+    batch.follow(conversation, reading, removal);
+    return batch;
   }
 
   remove(removal: Removal): Promise<void> {
-    const batch = this.#batch();
-    batch.follow(removal, undefined, removal);
-    return batch.stored;
+    return this.#follow(removal, undefined, removal).stored;
   }
 
   #batch(): Batch {
@@ -98,8 +116,9 @@ export class InboxWriter {
     for (const single of batch.apart()) {
       try {
         await this.#writes.add({ run: (trx) => single.write(trx) });
+        for (const reading of single.unplaced) batch.unplaced.add(reading);
       } catch (failure) {
-        this.#log.error({ err: failure }, "a change of an inbox could not be written");
+        this.#house.log.error({ err: failure }, "a change of an inbox could not be written");
       }
     }
   }
@@ -115,6 +134,8 @@ interface Round {
 class Batch {
   stored: Promise<void> = Promise.resolve();
   size = 0;
+  /** Once it is written: markers that name no conversation's last message. */
+  readonly unplaced = new Set<Reading>();
   readonly #rounds: Round[] = [];
   /** The round of each conversation's last change, and whether that was a message. */
   readonly #last = new Map<string, { round: number; arrived: boolean }>();
@@ -155,15 +176,16 @@ class Batch {
     return this.#rounds[at];
   }
 
-  /** Touches nothing but `trx`: it is repeated when its transaction is. */
+  /** Touches nothing but `trx` and its own notes, which begin anew: it is repeated when its transaction is. */
   async write(trx: AnyDatabase): Promise<void> {
     const db = trx as Transaction<InboxTables>;
+    this.unplaced.clear();
     for (const { arrivals, readings, removals } of this.#rounds) {
       // In one order on all nodes, so that they seldom wait for each other in a circle.
       const rows = [...arrivals.keys()].sort().map((key) => arrivals.get(key)!);
       if (rows.length > 0) await insertAny(trx, "inbox", rows, { key: inboxKey, merge: arrivalMerge });
       for (let from = 0; from < readings.length; from += readingsMax) {
-        await layDown(db, readings.slice(from, from + readingsMax));
+        await layDown(db, readings.slice(from, from + readingsMax), this.unplaced);
       }
       for (const removal of removals) await remove(db, removal);
     }
@@ -196,24 +218,36 @@ function join(first: Arrival, second: Arrival): Arrival | undefined {
   return { ...second, unread_count: first.unread_count + second.unread_count, read_at: first.read_at };
 }
 
-async function layDown(db: Transaction<InboxTables>, readings: readonly Reading[]): Promise<void> {
-  await db
-    .updateTable("inbox")
-    .set({ unread_count: 0 })
-    .where("unread_count", ">", 0)
-    .where((on) =>
-      on.or(
-        readings.map(({ server, username, peer, messageId }) =>
-          on.and([
-            on("server", "=", server),
-            on("username", "=", username),
-            on("peer", "=", peer),
-            on.or([on("msg_id", "=", messageId), on("room_msg_id", "=", messageId)]),
-          ]),
-        ),
+/** Markers that name no last message are added to `unplaced`. */
+async function layDown(
+  db: Transaction<InboxTables>,
+  readings: readonly Reading[],
+  unplaced: Set<Reading>,
+): Promise<void> {
+  const named = (on: ExpressionBuilder<InboxTables, "inbox">) =>
+    on.or(
+      readings.map(({ server, username, peer, messageId }) =>
+        on.and([
+          on("server", "=", server),
+          on("username", "=", username),
+          on("peer", "=", peer),
+          on.or([on("msg_id", "=", messageId), on("room_msg_id", "=", messageId)]),
+        ]),
       ),
-    )
-    .execute();
+    );
+  const shown = ["server", "username", "peer", "msg_id", "room_msg_id", "unread_count"] as const;
+  const rows = new Map<string, { msg_id: string | null; room_msg_id: string | null }>();
+  let unread = false;
+  for (const row of await db.selectFrom("inbox").select(shown).where(named).execute()) {
+    rows.set(keyOf(row), row);
+    unread ||= row.unread_count > 0;
+  }
+  for (const reading of readings) {
+    const row = rows.get(keyOf(reading));
+    if (row?.msg_id !== reading.messageId && row?.room_msg_id !== reading.messageId) unplaced.add(reading);
+  }
+  if (!unread) return;
+  await db.updateTable("inbox").set({ unread_count: 0 }).where("unread_count", ">", 0).where(named).execute();
 }
 
 async function remove(db: Transaction<InboxTables>, { server, username, peer, binnedAt }: Removal): Promise<void> {

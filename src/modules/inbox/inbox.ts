@@ -35,7 +35,7 @@ export const inbox = defineModule({
   migrations: inboxMigrations,
 
   setup(on, context) {
-    const writer = new InboxWriter(context.writes, context.log);
+    const writer = new InboxWriter(context);
     const { metrics } = context;
     metrics.total("messages_total", "Entries of messages taken into inboxes", () => writer.messages);
     metrics.total("rows_total", "Rows written for them", () => writer.rows);
@@ -71,7 +71,7 @@ export const inbox = defineModule({
 
 type DeskHouse = Pick<
   ModuleContext<InboxOptions>,
-  "domain" | "options" | "store" | "writes" | "clock" | "random" | "log" | "resourcesOf"
+  "domain" | "options" | "store" | "writes" | "written" | "clock" | "random" | "log" | "resourcesOf"
 >;
 
 /** Answers the owner of an inbox, and the operator. */
@@ -90,7 +90,7 @@ class InboxDesk implements InboxService {
   async list(request: Stanza, { from, session, payload }: IqContext): Promise<Outcome> {
     const query = readInboxQuery(payload, request.id!, this.boxes);
     const limit = Math.min(query.max ?? pageMax, this.#house.options.maxResultLimit, pageMax);
-    await this.#house.writes.flush();
+    await this.#house.written();
     const backwards = query.before !== undefined;
     const beyond = query.before === "end" ? undefined : (query.before ?? query.after);
     const order = backwards ? (query.order === "asc" ? "desc" : "asc") : query.order;
@@ -110,7 +110,7 @@ class InboxDesk implements InboxService {
   async properties({ from, payload }: IqContext): Promise<Outcome> {
     const peer = readPeer(payload);
     if (peer === undefined) return reply(propertyForm(this.boxes));
-    await this.#house.writes.flush();
+    await this.#house.written();
     const entry = await this.#store.entry(from.toBare(), peer);
     if (entry === undefined) throw noSuchConversation();
     const last = payload.attr("complete") === "true" ? forwardedLast(entry) : undefined;
@@ -122,13 +122,13 @@ class InboxDesk implements InboxService {
 
   /** All devices of the account are told, the one that asks among them, before it gets its result. */
   async change(request: Stanza, { from, session, payload }: IqContext): Promise<Outcome> {
-    const { writes, clock, resourcesOf } = this.#house;
+    const { clock, resourcesOf } = this.#house;
     const account = from.toBare();
     const peer = requirePeer(payload);
     const queryId = readQueryId(payload, request.id!);
     const now = Math.trunc(clock.now());
     const change = readChange(payload, this.boxes, now);
-    await writes.flush();
+    await this.#house.written();
     const properties = await this.#store.change(account, peer, change, now);
     if (properties === undefined) throw noSuchConversation();
     const told = changedMessage(account, peer, request.id!, queryId, propertyElements(properties, now));
@@ -144,7 +144,7 @@ class InboxDesk implements InboxService {
 
   async reset({ from, payload }: IqContext): Promise<void> {
     const peer = requirePeer(payload);
-    await this.#house.writes.flush();
+    await this.#house.written();
     await this.#store.reset(from.toBare(), peer);
   }
 

@@ -78,7 +78,7 @@ function isMarker(name: string): name is MarkerType {
   return (markerTypes as readonly string[]).includes(name);
 }
 
-type MarkersHouse = Pick<ModuleContext<unknown>, "domain" | "store" | "writes" | "clock" | "ask">;
+type MarkersHouse = Pick<ModuleContext<unknown>, "domain" | "store" | "writes" | "written" | "clock" | "ask">;
 
 class SmartMarkers {
   readonly #house: MarkersHouse;
@@ -132,7 +132,7 @@ class SmartMarkers {
     const since = after === undefined ? 0 : parseTimestamp(after);
     if (since === undefined) throw new StanzaError("bad-request", { text: "invalid-timestamp" });
     const thread = payload.attr("thread") ?? "";
-    await this.#house.writes.flush();
+    await this.#house.written();
     const markers = await this.#seen(from.toBare(), peer, thread, since);
     const elements = markers.map(({ server, username, id, type, at }) => {
       const timestamp = new Date(at).toISOString();
@@ -161,12 +161,12 @@ class SmartMarkers {
   async parted(room: Jid, account: string): Promise<void> {
     const jid = parseJid(account);
     if (jid === undefined || jid.domain !== this.#house.domain) return;
-    await this.#house.writes.flush();
+    await this.#house.written();
     await this.#store.removeFromRoom(room, jid);
   }
 
   async destroyed(room: Jid): Promise<void> {
-    await this.#house.writes.flush();
+    await this.#house.written();
     await this.#store.removeRoom(room);
   }
 

@@ -34,9 +34,9 @@ function arrival(peer: string, at: number, more: Partial<Arrival> = {}): Arrival
 const own = (peer: string, at: number) => arrival(peer, at, { unread_count: 0, read_at: at });
 
 /** A node: its own connections, its own queue of writes. */
-function nodeOn(store: Store) {
+function nodeOn(store: Store, writtenElsewhere: () => undefined | Promise<void> = () => undefined) {
   const writes = new GroupCommit(store, realClock);
-  return { writes, writer: new InboxWriter(writes, log), inbox: new InboxStore(store) };
+  return { writes, writer: new InboxWriter({ writes, log, writtenElsewhere }), inbox: new InboxStore(store) };
 }
 
 async function entry(store: Store, peer: string) {
@@ -78,6 +78,43 @@ await eachDatabase(describe, (database) => {
       ),
     60_000,
   );
+
+  test("a marker, or an own message, that is written before the message it reads, which another node holds", () =>
+    database.withStore(
+      async (store) => {
+        const first = nodeOn(store);
+        let held: (() => Promise<void>) | undefined;
+        let asked = 0;
+        const other = nodeOn(store, () => {
+          asked++;
+          return Promise.resolve(held?.());
+        });
+        const [marked, answered] = ["bob@localhost", "carol@localhost"];
+        const reading = (messageId: string) =>
+          other.writer.read({ server: "localhost", username: "alice", peer: marked, messageId });
+        const unread = async (peer: string) => (await entry(store, peer))!.unread;
+        held = () => first.writer.arrive(arrival(marked, 100));
+        await reading("m100");
+        expect(await unread(marked)).toBe(0);
+        expect(asked).toBe(1);
+        // One that names what is there asks nobody; one that names another than the last reads nothing.
+        await reading("m100");
+        expect(asked).toBe(1);
+        held = () => first.writer.arrive(arrival(marked, 102));
+        await reading("m101");
+        expect([asked, await unread(marked)]).toEqual([2, 1]);
+
+        await other.writer.arrive(own(answered, 10_001));
+        await first.writer.arrive(arrival(answered, 10_000));
+        expect(await entry(store, answered)).toMatchObject({ unread: 0, lastAt: 10_001 });
+        // What came after it counts, and so does what comes when the clock was set back.
+        await first.writer.arrive(arrival(answered, 10_001));
+        await first.writer.arrive(arrival(answered, 500));
+        expect(await unread(answered)).toBe(2);
+        for (const { writes } of [first, other]) await writes.close();
+      },
+      { migrations },
+    ));
 
   test(
     "messages, markers and replies of two nodes at once: what stays is what came after the last that read it",
