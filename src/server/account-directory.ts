@@ -28,6 +28,8 @@ export interface AccountDirectoryParts {
   readonly hosts: ReadonlyMap<string, Host>;
   policyOf(domain: string): AccountPolicy;
   keeper(): SessionKeeper;
+  /** Resolves when what any node took in before is in the database. */
+  written(): Promise<void>;
 }
 
 export class AccountDirectory implements AccountService, AccountLookup {
@@ -75,6 +77,11 @@ export class AccountDirectory implements AccountService, AccountLookup {
 
   exists(account: Jid): MaybePromise<boolean> {
     return this.#parts.accounts.exists(account.domain, account.local);
+  }
+
+  /** As `exists`, but for an account that is being removed: nothing may be kept for it any more. */
+  isOpen(account: Jid): MaybePromise<boolean> {
+    return this.#parts.accounts.isOpen(account.domain, account.local);
   }
 
   list(domain: string, limit?: number, index?: number): Promise<string[]> {
@@ -130,6 +137,8 @@ export class AccountDirectory implements AccountService, AccountLookup {
     const close = () =>
       this.#parts.keeper().closeAll(account, new StreamError("not-authorized", "The account was removed"), "kicked");
     await close();
+    // What was for the account is there to be removed: whoever gets the name next must not find it.
+    await this.#parts.written();
     for (const handler of host.registry.accounts.removed) await handler(account);
     for (const other of this.#parts.hosts.values()) {
       if (other === host) continue;

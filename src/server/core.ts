@@ -98,6 +98,12 @@ export async function startCore(parts: CoreParts): Promise<Core> {
   const accountRows = new Accounts(store);
   const hasher = new PasswordHasher();
   const writes = new GroupCommit(store, clock);
+  const cluster = parts.cluster ?? alone;
+  const written = async (): Promise<void> => {
+    const elsewhere = cluster.written();
+    await writes.flush();
+    await elsewhere;
+  };
   const plans = new Map(parts.hosts.map((plan) => [plan.domain, plan]));
   const accounts = new AccountDirectory({
     accounts: accountRows,
@@ -107,6 +113,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
     hosts: router.hosts,
     policyOf: (domain) => plans.get(domain)!,
     keeper: () => keeper,
+    written,
   });
   const stops: (() => MaybePromise<void>)[] = [];
   for (const plan of parts.hosts) {
@@ -128,7 +135,8 @@ export async function startCore(parts: CoreParts): Promise<Core> {
         dataDir: parts.dataDir ?? ".",
         uploadsUrl: parts.uploadsUrl ?? (() => undefined),
         shapers: parts.shapers ?? new Map(),
-        cluster: parts.cluster ?? alone,
+        cluster,
+        written,
       }),
     );
   }

@@ -37,6 +37,8 @@ export interface ModuleSurroundings {
   /** The base of URLs of a host's files. */
   uploadsUrl(domain: string): string | undefined;
   readonly cluster: ModuleCluster;
+  /** Resolves when what any node took in before is in the database. */
+  readonly written: () => Promise<void>;
 }
 
 /** What modules see of the other nodes. */
@@ -121,11 +123,7 @@ function contextFor(
     servedDomains: () => host.registry.domains.keys(),
     notices: (topic, heard) => surroundings.cluster.notices(`${host.domain} ${topic}`, heard),
     told: () => surroundings.cluster.told(),
-    written: async () => {
-      const elsewhere = surroundings.cluster.written();
-      await surroundings.writes.flush();
-      await elsewhere;
-    },
+    written: surroundings.written,
     writtenElsewhere: () => surroundings.cluster.written(),
     placement: (name) => surroundings.cluster.placement(name),
     nodeNumber: surroundings.cluster.nodeNumber,
@@ -133,7 +131,7 @@ function contextFor(
       const done = carryOut(effects, cause, router, origin);
       return done instanceof Promise ? done.then(() => undefined) : undefined;
     },
-    accountExists: (account) => accounts.exists(account),
+    accountExists: (account) => accounts.isOpen(account),
     accounts,
     request: (type, to, payload, timeoutMs) => {
       const session = router.sessions.find(to);

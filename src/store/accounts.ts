@@ -31,10 +31,10 @@ export const accountMigrations: readonly Migration[] = [
   },
 ];
 
-/** The account is there already; nothing was changed. */
 /** The credentials of an account that is being removed. */
 const locked = "";
 
+/** The account is there already; nothing was changed. */
 export class AccountExists extends Error {
   override readonly name = "AccountExists";
 }
@@ -87,7 +87,6 @@ export class Accounts {
     return then(this.#credentials.first(domain, username), (row) => row?.pass_details || undefined);
   }
 
-  /** False when there is no such account. */
   /** When the account was made, milliseconds since the epoch; undefined when there is none. */
   async createdAt(domain: string, username: string): Promise<number | undefined> {
     const row = await this.#store
@@ -139,6 +138,11 @@ export class Accounts {
       }
       return done;
     });
+  }
+
+  /** Whether there is such an account and nobody removes it just now. */
+  isOpen(domain: string, username: string): MaybePromise<boolean> {
+    return then(this.credentials(domain, username), (credentials) => credentials !== undefined);
   }
 
   exists(domain: string, username: string): MaybePromise<boolean> {

@@ -8,6 +8,7 @@ import { blocking } from "../../src/modules/privacy/blocking.ts";
 import { roster } from "../../src/modules/roster/roster.ts";
 import { streamManagement } from "../../src/modules/stream-management.ts";
 import { SimRandom } from "../../src/runtime/sim/random.ts";
+import { parseJid } from "../../src/stanza/jid.ts";
 import { ClusterTalk, TalkClient } from "../support/cluster-talk.ts";
 
 let talk: ClusterTalk;
@@ -291,4 +292,32 @@ test("after a partition nobody logs in again, and each sees the other again", as
   await alice.sends("<message type='chat' to='bob@localhost'><body>live</body></message>");
   await talk.settle();
   expect(bob.bodies()).toContain("live");
+});
+
+test("whoever gets the name of a removed account finds nothing that another node was still writing for the one before", async () => {
+  const [one, two] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = parseJid("bob@localhost")!;
+  const message = (body: string) => `<message type='chat' id='m' to='bob@localhost'><body>${body}</body></message>`;
+  const sent = alice.patient().sends(message("for the one before"));
+  await talk.clock.advanceSettling(0.1);
+  expect(one!.core.writes.length).toBeGreaterThan(0);
+  await talk.passing(two!.core.accounts.remove(bob));
+  await sent;
+  await talk.account("bob");
+  expect((await talk.login(two!, "bob@localhost/desk")).bodies()).toEqual([]);
+});
+
+test("nothing is kept any more for an account that is being removed", async () => {
+  const [one, two] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  await two!.core.accountRows.lock("localhost", "bob");
+  alice.takes();
+  await alice.sends("<message type='chat' id='m' to='bob@localhost'><body>hello?</body></message>");
+  await talk.settle();
+  expect(alice.takes().map((stanza) => stanza.type)).toEqual(["error"]);
+  // A removal that was broken off can be repeated.
+  await talk.passing(two!.core.accounts.remove(parseJid("bob@localhost")!));
+  await talk.account("bob");
+  expect((await talk.login(two!, "bob@localhost/desk")).bodies()).toEqual([]);
 });

@@ -49,6 +49,7 @@ await eachDatabase(describe, (database) => {
         expect(await accounts.credentials("localhost", "alice")).toBeUndefined();
         expect(await accounts.setCredentials("localhost", "alice", keys)).toBe(false);
         expect(await accounts.exists("localhost", "alice")).toBe(true);
+        expect(await accounts.isOpen("localhost", "alice")).toBe(false);
         expect(await accounts.anyWithout("localhost", "SCRAM-SHA-256")).toBe(false);
         expect(await accounts.create(alice).catch((error: unknown) => error)).toBeInstanceOf(AccountExists);
         expect(await accounts.remove("localhost", "alice")).toBe(true);
