@@ -67,7 +67,7 @@ export function adminContext({ node, nodeName, completion, cluster, stop }: Admi
     readLines,
     exportPersonalData: (account, filename, progress) =>
       exportPersonalData(
-        { hosts: core.router.hosts, accounts: core.accountRows, writes: core.writes, clock: node.clock },
+        { hosts: core.router.hosts, accounts: core.accountRows, written: core.written, clock: node.clock },
         account,
         filename,
         progress,

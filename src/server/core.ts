@@ -72,6 +72,8 @@ export interface Core {
   readonly accountRows: Accounts;
   readonly hasher: PasswordHasher;
   readonly writes: GroupCommit;
+  /** Resolves when what any node took in before is in the database. */
+  written(): Promise<void>;
   readonly startedAt: number;
   /** Modules say a last word to those whose sessions are still there; once. */
   announceStop(): Promise<void>;
@@ -152,6 +154,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
     accountRows,
     hasher,
     writes,
+    written,
     startedAt,
     announceStop,
     async stop() {

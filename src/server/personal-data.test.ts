@@ -40,7 +40,7 @@ function partsWith(own: readonly PersonalData[], guest: readonly PersonalData[] 
   return {
     hosts: hosts as never,
     accounts: { createdAt: async () => 0 } as never,
-    writes: { flush: async () => {} } as never,
+    written: async () => {},
     clock: {
       now: () => Date.UTC(2026, 0, 2),
       monotonic: () => 0,

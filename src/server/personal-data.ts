@@ -6,14 +6,14 @@ import type { PersonalData } from "../hooks/points.ts";
 import type { Host } from "../router/host.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Accounts } from "../store/accounts.ts";
-import type { GroupCommit } from "../store/group-commit.ts";
 import type { Clock } from "../util/clock.ts";
 import { systemReason } from "../util/system-reason.ts";
 
 export interface ExportParts {
   readonly hosts: ReadonlyMap<string, Host>;
   readonly accounts: Accounts;
-  readonly writes: GroupCommit;
+  /** Resolves when what any node took in before is in the database. */
+  readonly written: () => Promise<void>;
   readonly clock: Clock;
 }
 
@@ -28,7 +28,7 @@ export async function exportPersonalData(
   progress: (rows: number) => void,
 ): Promise<ExportReport> {
   // What was sent a moment ago is part of it.
-  await parts.writes.flush();
+  await parts.written();
   const tables = await tablesOf(parts, account);
   const rows: Record<string, number> = {};
   let total = 0;

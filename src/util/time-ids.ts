@@ -37,7 +37,8 @@ export class TimeIds {
 
   /** Greater than every id this object gave before. */
   next(): bigint {
-    const now = this.#clock.now() - epoch;
+    // The clock of simulations is finer than a millisecond.
+    const now = Math.trunc(this.#clock.now()) - epoch;
     if (now > this.#time) {
       this.#time = now;
       // XEP-0313 wants ids that are not predictable: each millisecond begins at a random place of the lower half.

@@ -114,8 +114,9 @@ export class RoomArchives implements RoomArchiveService {
     return this.#store.replace(room.bare, id, (row) => tombstoneOf(row.stanza, element));
   }
 
+  /** Any node may hold a last message of a room of MUC Light. */
   async remove(room: Jid): Promise<void> {
-    await this.#house.writes.flush();
+    await this.#house.written();
     await this.#store.removeAll(room.bare);
   }
 

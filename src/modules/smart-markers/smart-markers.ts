@@ -161,7 +161,8 @@ class SmartMarkers {
   async parted(room: Jid, account: string): Promise<void> {
     const jid = parseJid(account);
     if (jid === undefined || jid.domain !== this.#house.domain) return;
-    await this.#house.written();
+    // Not on all nodes: many may leave one after the other.
+    await this.#house.writes.flush();
     await this.#store.removeFromRoom(room, jid);
   }
 

@@ -114,3 +114,15 @@ test("a node that dies takes no room with it", async () => {
   await talk.settle();
   expect(hearsOf(again)).toEqual(["iq result affiliations >v owner:alice member:bob member:carol"]);
 });
+
+test("of a room that is over nothing is left, also of what another node was still writing", async () => {
+  const [alice, bob] = await start();
+  const said = bob!.patient().sends(say("just now"));
+  await talk.clock.advanceSettling(0.1);
+  expect(talk.nodes[1]!.core.writes.length).toBeGreaterThan(0);
+  await alice!.sends(request("set", "destroy"));
+  await talk.settle();
+  await said;
+  const archived = talk.store.tables<{ archive_messages: { owner: string } }>().selectFrom("archive_messages");
+  expect(await archived.select("owner").where("owner", "=", room).execute()).toEqual([]);
+});
