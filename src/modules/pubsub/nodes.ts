@@ -6,7 +6,8 @@ import { BoundedMap } from "../../util/bounded-map.ts";
 import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import type { PubSubHouse, PubSubNode, PubSubService } from "./core.ts";
 import { type NodeConfig, readConfig, writeConfig } from "./node-config.ts";
-import type { NodeRow, PubSubStore, ServiceKey } from "./pubsub-store.ts";
+import type { NodeRow } from "./pubsub-rows.ts";
+import type { PubSubStore, ServiceKey } from "./pubsub-store.ts";
 
 const rememberedMax = 20_000;
 const none: readonly PubSubNode[] = [];

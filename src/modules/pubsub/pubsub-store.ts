@@ -1,6 +1,6 @@
 /** Nodes, items, affiliations and subscriptions in the database. All methods may throw the errors of the store. */
 import { type ExpressionBuilder, sql, type Transaction } from "kysely";
-import { type Jid, parseJid } from "../../stanza/jid.ts";
+import type { Jid } from "../../stanza/jid.ts";
 import { isRetriable } from "../../store/errors.ts";
 import type { PreparedSelect } from "../../store/prepared.ts";
 import { retryWithBackoff } from "../../store/retry.ts";
@@ -8,6 +8,7 @@ import { insertForId, insertRows, upsertRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import type { Clock } from "../../util/clock.ts";
 import { type MaybePromise, then } from "../../util/maybe-promise.ts";
+import { itemOf, type NodeRow, nodeRow, type SelectedNode, subscriptionOf } from "./pubsub-rows.ts";
 import type { Affiliation, Item, PubSubTables, Subscription } from "./pubsub-tables.ts";
 
 /** Where nodes are: a domain of its own, or an account (XEP-0163). */
@@ -15,17 +16,6 @@ export interface ServiceKey {
   readonly server: string;
   /** "" where the service is a domain. */
   readonly username: string;
-}
-
-export interface NodeRow {
-  readonly id: number;
-  readonly username: string;
-  readonly name: string;
-  readonly config: string;
-  readonly createdAt: number;
-  readonly creator: string;
-  /** Somebody is affiliated or subscribed. */
-  readonly shared: boolean;
 }
 
 export interface ItemToPublish {
@@ -548,57 +538,4 @@ async function countItems(db: any, nodeId: number, notBefore = 0): Promise<numbe
     .where("published_at", ">=", notBefore)
     .executeTakeFirstOrThrow();
   return Number(row.total);
-}
-
-interface SelectedNode {
-  readonly id: number;
-  readonly username: string;
-  readonly name: string;
-  readonly config: string;
-  readonly created_at: number;
-  readonly creator: string;
-  readonly affiliated: number;
-  readonly subscribed: number;
-}
-
-function nodeRow(row: SelectedNode): NodeRow {
-  return {
-    id: row.id,
-    username: row.username,
-    name: row.name,
-    config: row.config,
-    createdAt: row.created_at,
-    creator: row.creator,
-    shared: Number(row.affiliated) + Number(row.subscribed) > 0,
-  };
-}
-
-function itemOf(row: { id: number; item: string; publisher: string; payload: string; published_at: number }): Item {
-  return {
-    serial: row.id,
-    id: row.item,
-    publisher: row.publisher,
-    payload: row.payload,
-    publishedAt: row.published_at,
-  };
-}
-
-function subscriptionOf(row: {
-  node_id: number;
-  jid: string;
-  resource: string;
-  subid: string;
-  state: string;
-  options: string;
-  expires_at: number;
-}): Subscription {
-  const jid = row.resource === "" ? row.jid : (parseJid(row.jid)?.withResource(row.resource).full ?? row.jid);
-  return {
-    nodeId: row.node_id,
-    jid,
-    subid: row.subid,
-    state: row.state as Subscription["state"],
-    options: row.options,
-    expiresAt: row.expires_at,
-  };
 }
