@@ -131,7 +131,7 @@ export class Conversations {
         peer: room.bare,
         box: "inbox",
         // The address of an account holds nothing to escape.
-        content: `<message to='${jid}'${rest}`,
+        content: `<message to='${jid}'`,
         msg_id: stanza.id ?? null,
         room_msg_id: id === "" ? null : id,
         last_at,
@@ -139,7 +139,7 @@ export class Conversations {
         read_at: own ? last_at : 0,
         binned_at: null,
       };
-      stored.add(this.#writer.arrive(arrival));
+      stored.add(this.#writer.arrive(arrival, rest));
     }
     return stored.size === 0 ? undefined : secureBy(all([...stored]));
   }

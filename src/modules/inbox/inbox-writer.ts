@@ -30,8 +30,12 @@ export interface Removal extends ConversationKey {
 
 /** Changes that wait for one commit. */
 const changesMax = 1_000;
-/** What such a batch may take of the queue's memory: about a kilobyte a change. */
+/** What such a batch may take of the queue's memory, in characters of messages. */
 const batchChars = 1_000_000;
+/** What a change takes beside the text of its message. */
+const changeChars = 500;
+/** Texts of messages that are put together for one statement. */
+const statementChars = 1_000_000;
 /** Conversations in one statement that lays markers down. */
 const readingsMax = 50;
 
@@ -55,11 +59,14 @@ export class InboxWriter {
     return this.#house.writes;
   }
 
-  /** Each resolves when the change is committed; several share a promise. */
-  arrive(arrival: Arrival): Promise<void> {
+  /**
+   * Each resolves when the change is committed; several share a promise. `rest` continues the content: what is said in a room is kept once,
+   * however many people it is for.
+   */
+  arrive(arrival: Arrival, rest = ""): Promise<void> {
     const batch = this.#batch();
     this.messages++;
-    if (batch.arrive(arrival)) this.rows++;
+    if (batch.arrive({ arrival, rest })) this.rows++;
     return batch.stored;
   }
 
@@ -88,7 +95,7 @@ export class InboxWriter {
   }
 
   #batch(): Batch {
-    if (this.#open !== undefined && this.#open.size < changesMax) return this.#open;
+    if (this.#open !== undefined && this.#open.size < changesMax && this.#open.chars < batchChars) return this.#open;
     const batch = new Batch();
     this.#open = batch;
     batch.stored = this.#writes
@@ -124,8 +131,13 @@ export class InboxWriter {
   }
 }
 
+interface Message {
+  readonly arrival: Arrival;
+  readonly rest: string;
+}
+
 interface Round {
-  readonly arrivals: Map<string, Arrival>;
+  readonly arrivals: Map<string, Message>;
   readonly readings: Reading[];
   readonly removals: Removal[];
 }
@@ -134,6 +146,9 @@ interface Round {
 class Batch {
   stored: Promise<void> = Promise.resolve();
   size = 0;
+  /** Of memory; what many messages share counts once where they come in a row. */
+  chars = 0;
+  #shared = "";
   /** Once it is written: markers that name no conversation's last message. */
   readonly unplaced = new Set<Reading>();
   readonly #rounds: Round[] = [];
@@ -141,27 +156,31 @@ class Batch {
   readonly #last = new Map<string, { round: number; arrived: boolean }>();
 
   /** Whether it is a row of its own. */
-  arrive(arrival: Arrival): boolean {
+  arrive(message: Message): boolean {
+    const { arrival, rest } = message;
     this.size++;
+    this.chars += changeChars + arrival.content.length + (rest === this.#shared ? 0 : rest.length);
+    this.#shared = rest;
     const key = keyOf(arrival);
     const last = this.#last.get(key);
     if (last?.arrived === true) {
       const { arrivals } = this.#rounds[last.round]!;
       const before = arrivals.get(key)!;
-      const joined = join(before, arrival);
+      const joined = join(before.arrival, arrival);
       if (joined !== undefined) {
-        arrivals.set(key, joined);
+        arrivals.set(key, { arrival: joined, rest });
         return false;
       }
     }
     const round = last === undefined ? 0 : last.round + 1;
-    this.#round(round).arrivals.set(key, arrival);
+    this.#round(round).arrivals.set(key, message);
     this.#last.set(key, { round, arrived: true });
     return true;
   }
 
   follow(conversation: ConversationKey, reading: Reading | undefined, removal: Removal | undefined): void {
     this.size++;
+    this.chars += changeChars;
     const key = keyOf(conversation);
     const last = this.#last.get(key);
     const at = last === undefined ? 0 : last.arrived ? last.round : last.round + 1;
@@ -181,9 +200,7 @@ class Batch {
     const db = trx as Transaction<InboxTables>;
     this.unplaced.clear();
     for (const { arrivals, readings, removals } of this.#rounds) {
-      // In one order on all nodes, so that they seldom wait for each other in a circle.
-      const rows = [...arrivals.keys()].sort().map((key) => arrivals.get(key)!);
-      if (rows.length > 0) await insertAny(trx, "inbox", rows, { key: inboxKey, merge: arrivalMerge });
+      await insertAll(trx, arrivals);
       for (let from = 0; from < readings.length; from += readingsMax) {
         await layDown(db, readings.slice(from, from + readingsMax), this.unplaced);
       }
@@ -194,7 +211,7 @@ class Batch {
   /** Each change as a batch of its own, in order. */
   *apart(): Generator<Batch> {
     for (const { arrivals, readings, removals } of this.#rounds) {
-      for (const arrival of arrivals.values()) yield alone((batch) => batch.arrive(arrival));
+      for (const message of arrivals.values()) yield alone((batch) => batch.arrive(message));
       for (const reading of readings) yield alone((batch) => batch.follow(reading, reading, undefined));
       for (const removal of removals) yield alone((batch) => batch.follow(removal, undefined, removal));
     }
@@ -209,6 +226,24 @@ function alone(fill: (batch: Batch) => void): Batch {
 
 function keyOf({ server, username, peer }: ConversationKey): string {
   return `${server}\n${username}\n${peer}`;
+}
+
+/** The whole text of a message is there only while its statement is. */
+async function insertAll(trx: AnyDatabase, arrivals: ReadonlyMap<string, Message>): Promise<void> {
+  const onConflict = { key: inboxKey, merge: arrivalMerge };
+  let rows: Arrival[] = [];
+  let chars = 0;
+  // In one order on all nodes, so that they seldom wait for each other in a circle.
+  for (const key of [...arrivals.keys()].sort()) {
+    const { arrival, rest } = arrivals.get(key)!;
+    rows.push(rest === "" ? arrival : { ...arrival, content: arrival.content + rest });
+    chars += arrival.content.length + rest.length;
+    if (chars < statementChars) continue;
+    await insertAny(trx, "inbox", rows, onConflict);
+    rows = [];
+    chars = 0;
+  }
+  if (rows.length > 0) await insertAny(trx, "inbox", rows, onConflict);
 }
 
 /** Two messages as one: the later is shown, and an own one says that what was before it is read. Undefined when the clock was set back. */

@@ -116,6 +116,27 @@ await eachDatabase(describe, (database) => {
       { migrations },
     ));
 
+  test("what is said to many is kept once, and long messages take no more of the queue than they say", () =>
+    database.withStore(
+      async (store) => {
+        const { writes, writer } = nodeOn(store);
+        const rest = `><body>${"x".repeat(40_000)}</body></message>`;
+        const peers = Array.from({ length: 200 }, (_, number) => `peer${number}@localhost`);
+        const said = peers.map((peer) => writer.arrive(arrival(peer, 1_000, { content: "<message to='a'" }), rest));
+        expect(writes.length).toBe(1);
+        await Promise.all(said);
+        for (const peer of [peers[0]!, peers[199]!])
+          expect((await entry(store, peer))!.content).toBe(`<message to='a'${rest}`);
+        const content = `<message>${"y".repeat(300_000)}</message>`;
+        const single = peers.slice(0, 10).map((peer) => writer.arrive(arrival(peer, 2_000, { content })));
+        expect(writes.length).toBe(3);
+        await Promise.all(single);
+        expect((await entry(store, peers[9]!))!.content).toBe(content);
+        await writes.close();
+      },
+      { migrations },
+    ));
+
   test(
     "messages, markers and replies of two nodes at once: what stays is what came after the last that read it",
     () =>
