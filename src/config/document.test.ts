@@ -83,6 +83,7 @@ describe("meerkat.toml", () => {
     expect(host.access.allow("c2s", anybody)).toBe(true);
     expect(host.access.number("max_user_sessions", anybody, 0)).toBe(10);
     expect(host.modules.has("mod_roster")).toBe(true);
+    expect(host.modules.has("mod_mam")).toBe(true);
     expect(host.modules.has("mod_register")).toBe(false);
   });
 

@@ -1,29 +1,18 @@
 /** The web chat as people see it: the real server, the real page, two browsers (Chromium through playwright-core). */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { pngOf } from "../support/png.ts";
 import { startServer, type TestServer } from "../support/server.ts";
+import { hasChromium, launchChromium, Person } from "../support/web-chat.ts";
 
-const executablePath = process.env.MEERKAT_CHROMIUM ?? "/usr/bin/chromium";
-const withChromium = test.skipIf(!existsSync(executablePath));
+const withChromium = test.skipIf(!hasChromium);
 /** Where the README's picture goes; taken only when asked for, because it differs from run to run. */
 const screenshot = fileURLToPath(new URL("../../docs/images/web-chat.png", import.meta.url));
-const patienceMs = 15_000;
 const testTimeoutMs = 60_000;
-
-const flags = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 const modules = ["roster", "presence", "disco", "carboncopy", "csi", "stream_management", "offline", "vcard", "ping"]
   .map((name) => `[modules.mod_${name}]`)
@@ -41,9 +30,9 @@ let open: TestServer;
 let closed: TestServer;
 
 beforeAll(async () => {
-  if (!existsSync(executablePath)) return;
+  if (!hasChromium) return;
   [browser, open, closed] = await Promise.all([
-    chromium.launch({ executablePath, headless: true, args: flags }),
+    launchChromium(),
     startServer({
       // Both people sit at one address.
       general: "registration_timeout = 0",
@@ -58,189 +47,11 @@ afterAll(async () => {
   await Promise.all([open?.stop(), closed?.stop()]);
 }, testTimeoutMs);
 
-/** A person in front of a browser of their own. */
-class Person {
-  readonly context: BrowserContext;
-  readonly page: Page;
-  /** What went wrong in the page: exceptions, breaches of its policy, files that are missing. */
-  readonly problems: string[] = [];
-  /** Requests to anything but the server. */
-  readonly foreign: string[] = [];
-
-  private constructor(context: BrowserContext, page: Page, origin: string) {
-    this.context = context;
-    this.page = page;
-    page.setDefaultTimeout(patienceMs);
-    page.on("pageerror", (error) => this.problems.push(`exception: ${error.message}`));
-    page.on("console", (message) => {
-      // Converse also logs error stanzas there, such as the answer to its question for PEP, which is no problem.
-      if (message.type() === "error" && !message.text().startsWith("<iq"))
-        this.problems.push(`console: ${message.text()}`);
-    });
-    page.on("request", (request) => {
-      const url = request.url();
-      if (!url.startsWith(origin) && !/^(data|blob):/.test(url)) this.foreign.push(url);
-    });
-    page.on("websocket", (socket) => {
-      if (!socket.url().startsWith(origin.replace(/^http/, "ws"))) this.foreign.push(socket.url());
-    });
-  }
-
-  static async at(server: TestServer): Promise<Person> {
-    const context = await browser.newContext({ locale: "en-US", viewport: { width: 1100, height: 680 } });
-    const origin = `http://localhost:${server.httpPort}`;
-    const person = new Person(context, await context.newPage(), origin);
-    await person.page.goto(`${origin}/chat`);
-    await person.page.locator("#converse-login").waitFor();
-    return person;
-  }
-
-  async register(username: string, password: string): Promise<void> {
-    await this.page.getByText("Create an account").click();
-    const form = this.page.locator("#converse-register");
-    await form.locator("input[name=username]").fill(username);
-    await form.locator("input[name=password]").fill(password);
-    await form.locator("input[type=submit]").click();
-    await this.page.locator("converse-user-profile").waitFor();
-  }
-
-  async submitLogin(username: string, password: string): Promise<void> {
-    const form = this.page.locator("#converse-login");
-    await form.locator("input[name=jid]").fill(username);
-    await form.locator("input[name=password]").fill(password);
-    await form.locator("button[type=submit]").click();
-  }
-
-  async logIn(username: string, password: string): Promise<void> {
-    await this.submitLogin(username, password);
-    await this.page.locator("converse-user-profile").waitFor();
-  }
-
-  async addContact(address: string): Promise<void> {
-    await this.page.locator(".dropdown--contacts button").click();
-    await this.page.locator(".add-contact").click();
-    const form = this.page.locator("converse-add-contact-modal form");
-    await form.locator("input[name=jid]").fill(address);
-    await form.locator("button[type=submit]").click();
-    await form.waitFor({ state: "hidden" });
-  }
-
-  async acceptRequestOf(address: string): Promise<void> {
-    const request = this.page.locator("converse-roster-contact", { has: this.page.locator(`[data-jid="${address}"]`) });
-    await request.locator(".contact-actions button").click();
-    await request.locator(".accept-xmpp-request").click();
-    const form = this.page.locator("converse-accept-contact-request-modal form");
-    await form.locator("button[type=submit]").click();
-    await form.waitFor({ state: "hidden" });
-  }
-
-  /** Waits until the list of contacts shows this one as there. */
-  async seesOnline(address: string): Promise<void> {
-    const contact = this.page.locator(".list-item[data-status=online]", {
-      has: this.page.locator(`[data-jid="${address}"]`),
-    });
-    await contact.waitFor();
-  }
-
-  async openChatWith(address: string): Promise<void> {
-    await this.page.locator(`#converse-roster [data-jid="${address}"]`).first().click();
-    await this.page.locator("converse-chat textarea").waitFor();
-  }
-
-  async says(text: string): Promise<void> {
-    const box = this.page.locator("converse-chat textarea");
-    await box.fill(text);
-    await box.press("Enter");
-  }
-
-  /** Picks a file for the open chat, as from the dialogue of the browser. */
-  async uploads(name: string, type: string, content: Buffer): Promise<void> {
-    const [dialogue] = await Promise.all([
-      this.page.waitForEvent("filechooser"),
-      this.page.getByTitle("Choose a file to send").click(),
-    ]);
-    await dialogue.setFiles({ name, mimeType: type, buffer: content });
-  }
-
-  /** Waits until a picture of the chat is shown; resolves to its size in pixels of its own. */
-  async seesPicture(): Promise<{ width: number; height: number; source: string }> {
-    const picture = this.page.locator("converse-chat .chat-msg img.chat-image").first();
-    await picture.waitFor();
-    return picture.evaluate(async (image) => {
-      const { decode, naturalWidth, naturalHeight, src } = image as unknown as {
-        decode: () => Promise<void>;
-        naturalWidth: number;
-        naturalHeight: number;
-        src: string;
-      };
-      await decode.call(image);
-      return { width: naturalWidth, height: naturalHeight, source: src };
-    });
-  }
-
-  /** The page shows a message before it has stored it; a reload in between would lose it, there being no archive yet. */
-  async hasKept(text: string): Promise<void> {
-    await this.page.waitForFunction(
-      `(async () => {
-        const text = ${JSON.stringify(text)};
-        const answer = (request) => new Promise((resolve, reject) => {
-          request.onsuccess = () => resolve(request.result);
-          request.onerror = () => reject(request.error);
-        });
-        for (const storage of [sessionStorage, localStorage]) {
-          if (Object.values(storage).some((value) => value.includes(text))) return true;
-        }
-        for (const { name } of await indexedDB.databases()) {
-          const database = await answer(indexedDB.open(name));
-          for (const store of database.objectStoreNames) {
-            const all = await answer(database.transaction(store).objectStore(store).getAll());
-            if (JSON.stringify(all).includes(text)) { database.close(); return true; }
-          }
-          database.close();
-        }
-        return false;
-      })()`,
-    );
-  }
-
-  async reads(text: string): Promise<void> {
-    await this.page.locator("converse-chat .chat-msg__text", { hasText: text }).waitFor();
-  }
-
-  /** Enters a room by its address, making it if it is not there. */
-  async entersRoom(address: string): Promise<void> {
-    await this.page.locator("#chatrooms converse-dropdown button").click();
-    await this.page.locator(".show-add-muc-modal").click();
-    const form = this.page.locator("converse-add-muc-modal form");
-    await form.locator("input[name=chatroom]").fill(address);
-    await form.locator("input[name=join]").click();
-    await this.page.locator("converse-muc textarea").waitFor();
-  }
-
-  async saysInRoom(text: string): Promise<void> {
-    const box = this.page.locator("converse-muc textarea");
-    await box.fill(text);
-    await box.press("Enter");
-  }
-
-  async readsInRoom(text: string): Promise<void> {
-    await this.page.locator("converse-muc .chat-msg__text", { hasText: text }).waitFor();
-  }
-
-  /** Waits until the room's list of occupants shows this nickname. */
-  async seesOccupant(nick: string): Promise<void> {
-    await this.page
-      .locator("converse-muc .occupant-list, converse-muc .occupants-list", { hasText: nick })
-      .first()
-      .waitFor();
-  }
-}
-
 withChromium(
   "two people register, add each other and chat in both directions",
   async () => {
-    const alice = await Person.at(open);
-    const bob = await Person.at(open);
+    const alice = await Person.at(open, browser);
+    const bob = await Person.at(open, browser);
     await Promise.all([alice.register("alice", "correct horse"), bob.register("bob", "battery staple")]);
 
     await alice.addContact("bob@localhost");
@@ -279,7 +90,7 @@ withChromium(
   "a picture that one person sends is uploaded, and both see it",
   async () => {
     await Promise.all([open.register("kim"), open.register("lou")]);
-    const [kim, lou] = await Promise.all([Person.at(open), Person.at(open)]);
+    const [kim, lou] = await Promise.all([Person.at(open, browser), Person.at(open, browser)]);
     await Promise.all([kim.logIn("kim", "secret"), lou.logIn("lou", "secret")]);
     await kim.addContact("lou@localhost");
     await lou.acceptRequestOf("kim@localhost");
@@ -307,7 +118,7 @@ withChromium(
   "a page loaded anew is still logged in, has the messages, and sends and receives",
   async () => {
     await Promise.all([closed.register("frank"), closed.register("grace")]);
-    const [frank, grace] = await Promise.all([Person.at(closed), Person.at(closed)]);
+    const [frank, grace] = await Promise.all([Person.at(closed, browser), Person.at(closed, browser)]);
     await Promise.all([frank.logIn("frank", "secret"), grace.logIn("grace", "secret")]);
     await frank.addContact("grace@localhost");
     await grace.acceptRequestOf("frank@localhost");
@@ -337,13 +148,13 @@ withChromium(
   "a message sent while the other is away is there when they come back",
   async () => {
     await Promise.all([closed.register("carol"), closed.register("dave")]);
-    const carol = await Person.at(closed);
+    const carol = await Person.at(closed, browser);
     await carol.logIn("carol", "secret");
     await carol.addContact("dave@localhost");
     await carol.says("Read <this> & smile when you are back 👋🏽");
     await carol.reads("Read <this> & smile when you are back 👋🏽");
 
-    const dave = await Person.at(closed);
+    const dave = await Person.at(closed, browser);
     await dave.logIn("dave", "secret");
     await dave.openChatWith("carol@localhost");
     await dave.reads("Read <this> & smile when you are back 👋🏽");
@@ -356,7 +167,7 @@ withChromium(
   "where registration is off there is no way to it, and a wrong password is said to be wrong",
   async () => {
     await closed.register("erin");
-    const erin = await Person.at(closed);
+    const erin = await Person.at(closed, browser);
     expect(await erin.page.getByText("Create an account").count()).toBe(0);
     await erin.submitLogin("erin", "not secret");
     await erin.page.locator(".conn-feedback", { hasText: /password/i }).waitFor();
@@ -371,7 +182,7 @@ withChromium(
   "two people meet in a room, and one who comes later reads what was said",
   async () => {
     await Promise.all(["heidi", "ivan", "judy"].map((name) => open.register(name)));
-    const [heidi, ivan] = await Promise.all([Person.at(open), Person.at(open)]);
+    const [heidi, ivan] = await Promise.all([Person.at(open, browser), Person.at(open, browser)]);
     await Promise.all([heidi.logIn("heidi", "secret"), ivan.logIn("ivan", "secret")]);
     await heidi.entersRoom("den@conference.localhost");
     await heidi.saysInRoom("Anybody here?");
@@ -381,7 +192,7 @@ withChromium(
     await heidi.seesOccupant("ivan");
     await ivan.saysInRoom("I am & <you>?");
     await heidi.readsInRoom("I am & <you>?");
-    const judy = await Person.at(open);
+    const judy = await Person.at(open, browser);
     await judy.logIn("judy", "secret");
     await judy.entersRoom("den@conference.localhost");
     await judy.readsInRoom("I am & <you>?");

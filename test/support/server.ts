@@ -1,6 +1,6 @@
 /** Starts the real server as a process of its own, on free ports with a fresh data folder, for tests from outside. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -50,6 +50,8 @@ export interface TestServerPlan {
   readonly ports?: readonly number[];
   /** Handlers of the HTTP listener that are left out. */
   readonly without?: readonly string[];
+  /** The whole text instead of all the above, with three listeners in the usual order; see `defaultConfig`. */
+  readonly config?: string;
   /** Opens a WebSocket over TLS too. */
   readonly https?: boolean;
 }
@@ -80,7 +82,18 @@ ip_address = "127.0.0.1"
 path = "/ws-xmpp"
 `;
 
+/** What `npm start` uses, with free ports of this machine only, and strangers who may register as often as they like. */
+export function defaultConfig(): string {
+  return readFileSync(join(root, "meerkat.toml"), "utf8")
+    .replace(/^loglevel = .*$/m, 'loglevel = "info"')
+    .replace(/^registration_timeout = .*$/m, "registration_timeout = 0")
+    .replace(/^port = \d+$/gm, "port = 0")
+    .replace(/^ip_address = .*$/gm, 'ip_address = "127.0.0.1"')
+    .replace(/^# \[modules\.mod_register\]$/m, "[modules.mod_register]");
+}
+
 export function configText(plan: TestServerPlan): string {
+  if (plan.config !== undefined) return plan.config;
   let text = wholeConfigText(plan);
   for (const handler of plan.without ?? []) {
     text = text.replace(new RegExp(`\\[\\[listen\\.http\\.handlers\\.${handler}\\]\\]\\npath = .*\\n`), "");

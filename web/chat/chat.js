@@ -86,7 +86,6 @@ function withoutBlocking(_converse, Collection) {
   const { api } = _converse;
   api.listen.on("discoInitialized", async () => {
     if (await api.disco.supports("urn:xmpp:blocking", _converse.session.get("domain"))) return;
-    console.warn("NOBLOCK");
     api.trigger("blocklistInitialized", new Collection());
   });
 }
@@ -107,6 +106,27 @@ function keepAddress(_converse) {
   });
 }
 
+/**
+ * A page shows a message before it has kept it, and one that is loaded anew and resumes its stream gets nothing twice. For
+ * chats Converse asks the archive what it lacks; for rooms it does so only on entering them.
+ */
+function fillRooms(_converse, utils) {
+  _converse.api.listen.on("chatRoomInitialized", (room) => {
+    if (!room.isEntered() || !room.features.get("mam_enabled")) return;
+    const newest = room.getMostRecentMessage();
+    utils.mam.fetchArchivedMessages(room, {
+      mam: newest ? { start: newest.get("time") } : {},
+      rsm: { before: "" },
+    });
+  });
+}
+
+/** While somebody logs out, the toolbar of an open chat still asks what the server of nobody's account can do: nothing. */
+function nobodySupports({ disco }) {
+  const ask = disco.supports;
+  disco.supports = (feature, address) => (address ? ask.call(disco, feature, address) : Promise.resolve(false));
+}
+
 async function start() {
   const { default: converse } = await import(`${settings.assetsPath}converse.min.js`);
   // Defined before Converse registers its own of the same name, these stay.
@@ -114,12 +134,14 @@ async function start() {
   customElements.define("converse-footer", Footer);
   customElements.define("converse-brand-logo", Brand);
   converse.plugins.add("meerkat-chat", {
-    dependencies: ["converse-blocklist", "converse-register", "converse-roster"],
+    dependencies: ["converse-blocklist", "converse-disco", "converse-mam", "converse-register", "converse-roster"],
     initialize() {
       const { RegistrationForm, RosterContact } = this._converse.exports;
       calmRegistration(RegistrationForm);
       subscribeBack(RosterContact);
       keepAddress(this._converse);
+      fillRooms(this._converse, converse.env.utils);
+      nobodySupports(this._converse.api);
       withoutBlocking(this._converse, converse.env.Collection);
     },
   });
@@ -167,7 +189,6 @@ async function start() {
     // A tab that is not looked at tells the server so, which then holds back what can wait (XEP-0352).
     csi_waiting_time: 60,
     auto_reconnect: true,
-    message_archiving: "always",
     show_client_info: false,
     show_message_avatar: true,
   });
