@@ -1,27 +1,16 @@
 /** The web chat as people see it: the real server, the real page, two browsers (Chromium through playwright-core). */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
-import { pngOf } from "../support/png.ts";
+import { hills } from "../support/pictures.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { hasChromium, launchChromium, Person } from "../support/web-chat.ts";
 
 const withChromium = test.skipIf(!hasChromium);
-/** Where the README's picture goes; taken only when asked for, because it differs from run to run. */
-const screenshot = fileURLToPath(new URL("../../docs/images/web-chat.png", import.meta.url));
 const testTimeoutMs = 60_000;
 
 const modules = ["roster", "presence", "disco", "carboncopy", "csi", "stream_management", "offline", "vcard", "ping"]
   .map((name) => `[modules.mod_${name}]`)
   .join("\n");
-
-/** Hills under a sky. */
-const picture = pngOf(320, 200, (x, y) =>
-  y > 120 + 30 * Math.sin(x / 40) ? [60, 110, 90] : y > 90 + 20 * Math.cos(x / 60) ? [70, 100, 160] : [180, 210, 250],
-);
 
 let browser: Browser;
 /** Strangers may open accounts. */
@@ -72,11 +61,6 @@ withChromium(
     await bob.says("Gladly. See you there!");
     await alice.reads("Gladly. See you there!");
 
-    if (process.env.MEERKAT_SCREENSHOT === "1") {
-      mkdirSync(dirname(screenshot), { recursive: true });
-      await alice.page.locator("converse-toast button").first().click();
-      await alice.page.screenshot({ path: screenshot });
-    }
     for (const person of [alice, bob]) {
       expect(person.problems).toEqual([]);
       expect(person.foreign).toEqual([]);
@@ -96,16 +80,11 @@ withChromium(
     await lou.acceptRequestOf("kim@localhost");
     await kim.seesOnline("lou@localhost");
     await lou.openChatWith("kim@localhost");
-    await kim.uploads("Blue hills.png", "image/png", picture);
+    await kim.uploads("Blue hills.png", "image/png", hills());
     const [sent, received] = await Promise.all([kim.seesPicture(), lou.seesPicture()]);
     expect(received).toEqual(sent);
     expect(received).toMatchObject({ width: 320, height: 200 });
     expect(received.source).toMatch(/^http:\/\/localhost:\d+\/upload\/[^/]+\/Blue%20hills\.png$/);
-    if (process.env.MEERKAT_SCREENSHOT !== undefined) {
-      await lou.page.screenshot({
-        path: process.env.MEERKAT_SCREENSHOT_UPLOAD ?? join(tmpdir(), "meerkat-upload.png"),
-      });
-    }
     for (const person of [kim, lou]) {
       expect(person.problems).toEqual([]);
       await person.context.close();

@@ -30,6 +30,8 @@ export class Person {
   readonly page: Page;
   /** What went wrong in the page: exceptions, breaches of its policy, files that are missing. */
   readonly problems: string[] = [];
+  /** Pages that it asked archives for. */
+  archivePages = 0;
   /** Requests to anything but the server. */
   readonly foreign: string[] = [];
 
@@ -48,6 +50,9 @@ export class Person {
       if (!url.startsWith(origin) && !/^(data|blob):/.test(url)) this.foreign.push(url);
     });
     page.on("websocket", (socket) => {
+      socket.on("framesent", ({ payload }) => {
+        if (/<query [^>]*xmlns="urn:xmpp:mam:2"/.test(String(payload))) this.archivePages++;
+      });
       if (!socket.url().startsWith(origin.replace(/^http/, "ws"))) this.foreign.push(socket.url());
     });
   }
@@ -132,15 +137,15 @@ export class Person {
   async seesPicture(): Promise<{ width: number; height: number; source: string }> {
     const picture = this.page.locator("converse-chat .chat-msg img.chat-image").first();
     await picture.waitFor();
-    return picture.evaluate(async (image) => {
-      const { decode, naturalWidth, naturalHeight, src } = image as unknown as {
+    return picture.evaluate(async (element) => {
+      const image = element as unknown as {
         decode: () => Promise<void>;
         naturalWidth: number;
         naturalHeight: number;
         src: string;
       };
-      await decode.call(image);
-      return { width: naturalWidth, height: naturalHeight, source: src };
+      await image.decode();
+      return { width: image.naturalWidth, height: image.naturalHeight, source: image.src };
     });
   }
 
@@ -229,9 +234,10 @@ export class Person {
     });
   }
 
-  /** Sets the picture of one's own account. */
-  async setsPicture(picture: Buffer): Promise<void> {
+  /** Sets the picture of one's own account, and the name. */
+  async setsPicture(picture: Buffer, name = ""): Promise<void> {
     await this.page.locator("converse-user-profile .show-profile").click();
+    await this.page.locator("converse-profile-modal input[name=fn]").fill(name);
     await this.#picksPicture("converse-profile-modal", picture);
   }
 

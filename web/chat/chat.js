@@ -121,6 +121,41 @@ function fillRooms(_converse, utils) {
   });
 }
 
+/**
+ * For each of many messages of a new chat Converse asks the archive for the same page, and for each room at once. Hundreds
+ * of pages that nobody has had time to acknowledge make a server close the stream. So the same page is asked for once at a
+ * time, and few at once.
+ */
+function calmArchive({ archive }) {
+  const atOnceMax = 4;
+  const query = archive.query;
+  const asked = new Map();
+  const waiting = [];
+  let atOnce = 0;
+  const ask = async (options) => {
+    // Who leaves gives the place to the one who waits.
+    if (atOnce < atOnceMax) atOnce++;
+    else await new Promise((go) => waiting.push(go));
+    try {
+      return await query.call(archive, options);
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else atOnce--;
+    }
+  };
+  archive.query = async (options = {}) => {
+    const key = JSON.stringify(options);
+    if (!asked.has(key))
+      asked.set(
+        key,
+        ask(options).finally(() => asked.delete(key)),
+      );
+    // Converse writes into what it gets.
+    return { ...(await asked.get(key)) };
+  };
+}
+
 /** While somebody logs out, the toolbar of an open chat still asks what the server of nobody's account can do: nothing. */
 function nobodySupports({ disco }) {
   const ask = disco.supports;
@@ -142,6 +177,7 @@ async function start() {
       keepAddress(this._converse);
       fillRooms(this._converse, converse.env.utils);
       nobodySupports(this._converse.api);
+      calmArchive(this._converse.api);
       withoutBlocking(this._converse, converse.env.Collection);
     },
   });
