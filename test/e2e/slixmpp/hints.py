@@ -1,5 +1,7 @@
 """XEP-0334: what asks not to be stored is not kept for someone offline; what asks not to be copied makes no carbon."""
 
+import asyncio
+
 from common import WAIT, Client, run, say
 
 
@@ -21,13 +23,20 @@ async def main():
 
     phone = await Client("paul", "phone", plugins=["xep_0280"]).online()
     copies = []
-    phone.add_event_handler("carbon_received", lambda m: copies.append(m["carbon_received"]["body"]))
+    # The one that is to come is sent last, so what is not to come would be there before it.
+    copied = asyncio.get_running_loop().create_future()
+
+    def take(message):
+        copies.append(message["carbon_received"]["body"])
+        if copies[-1] == "to be copied" and not copied.done():
+            copied.set_result(True)
+
+    phone.add_event_handler("carbon_received", take)
     await phone["xep_0280"].enable(timeout=WAIT)
     hinted(olga, desk.boundjid, "not to be copied", "no-copy")
     olga.send_message(desk.boundjid, "to be copied", mtype="chat")
     await desk.message("to be copied")
-    await olga.caught_up()
-    await phone.caught_up()
+    await asyncio.wait_for(copied, WAIT)
     say(copies=copies, received=any(s["body"] == "not to be copied" for s in desk.stanzas if s.name == "message"))
     for client in (olga, desk, phone):
         await client.close()
