@@ -60,6 +60,10 @@ const shown = [
 /** Rows removed by one statement; small, because others wait for its locks. */
 const removedAtOnce = 500;
 
+/** Conversations that are read at once, and how much text an answer holds at most: the last message of each may be long. */
+const readAtOnce = 100;
+const answerChars = 4_000_000;
+
 type Entries = SelectQueryBuilder<InboxTables, "inbox", object>;
 
 export class InboxStore {
@@ -87,8 +91,31 @@ export class InboxStore {
     return rows.where("server", "=", account.domain).where("username", "=", account.local);
   }
 
-  /** Conversations in the order asked for. */
+  /** Conversations in the order asked for; fewer than `limit`, though there are more, where they have much text. */
   async page(account: Jid, filter: EntryFilter, { order, beyond, limit }: EntryPage): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    let chars = 0;
+    let place = beyond;
+    while (entries.length < limit && chars < answerChars) {
+      const some = Math.min(readAtOnce, limit - entries.length);
+      const read = await this.#page(account, filter, {
+        order,
+        limit: some,
+        ...(place === undefined ? {} : { beyond: place }),
+      });
+      for (const entry of read) {
+        entries.push(entry);
+        chars += entry.content.length;
+        if (chars >= answerChars) return entries;
+      }
+      const last = read.at(-1);
+      if (last === undefined || read.length < some) return entries;
+      place = { at: last.lastAt, peer: last.peer };
+    }
+    return entries;
+  }
+
+  async #page(account: Jid, filter: EntryFilter, { order, beyond, limit }: EntryPage): Promise<Entry[]> {
     let query = this.#of(account);
     if (filter.start !== undefined) query = query.where("last_at", ">=", filter.start);
     if (filter.end !== undefined) query = query.where("last_at", "<=", filter.end);

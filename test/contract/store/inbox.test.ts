@@ -283,6 +283,27 @@ await eachDatabase(describe, (database) => {
     30_000,
   );
 
+  test("long pages come whole, and end early where their messages are long", () =>
+    database.withStore(
+      async (store) => {
+        const { writer, writes, inbox } = nodeOn(store);
+        const names = Array.from({ length: 250 }, (_, number) => `p${1_000 + number}@h`);
+        // All have the same time: only the names tell their places.
+        await Promise.all(names.map((peer) => writer.arrive(arrival(peer, 7))));
+        const peers = async (order: "asc" | "desc") =>
+          (await inbox.page(alice, everything, { order, limit: 1_000 })).map(({ peer }) => peer);
+        expect(await peers("asc")).toEqual(names);
+        expect(await peers("desc")).toEqual(names.toReversed());
+        expect(await inbox.page(alice, everything, { order: "asc", limit: 120 })).toHaveLength(120);
+        const content = `<message>${"x".repeat(200_000)}</message>`;
+        await Promise.all(names.slice(0, 30).map((peer) => writer.arrive(arrival(peer, 7, { content }))));
+        const page = await inbox.page(alice, everything, { order: "asc", limit: 1_000 });
+        expect(page.map(({ peer }) => peer)).toEqual(names.slice(0, 20));
+        await writes.close();
+      },
+      { migrations },
+    ));
+
   test(
     "pages by time and place in both directions, boxes, only the unread, properties, and bins",
     () =>
