@@ -36,13 +36,14 @@ const silent = () => {};
 const log = {
   fatal: silent,
   error: (fields: object, message: string) => failures.push({ fields, message }),
-  warn: silent,
+  warn: (fields: object, message: string) => void warnings.push({ fields, message }),
   info: silent,
   debug: silent,
   trace: silent,
   child: () => log,
 };
 const failures: { fields: object; message: string }[] = [];
+const warnings: { fields: object; message: string }[] = [];
 
 export interface ConversationOptions {
   modules: readonly ModuleDefinition[];
@@ -106,6 +107,7 @@ export class Conversation {
 
   static async start(options: ConversationOptions): Promise<Conversation> {
     failures.length = 0;
+    warnings.length = 0;
     const clock = new ManualClock();
     const queries: string[] = [];
     const observe = (query: string) => void queries.push(query);
@@ -208,6 +210,11 @@ export class Conversation {
   /** What was logged as an error so far; a conversation with errors that nobody asked for fails at its end. */
   takeFailures(): string[] {
     return failures.splice(0).map(({ message }) => message);
+  }
+
+  /** What was logged as a warning so far. */
+  get warnings(): readonly { readonly fields: object; readonly message: string }[] {
+    return warnings;
   }
 
   async stop(): Promise<void> {

@@ -258,6 +258,17 @@ test("an account takes its files with it, and they are listed before", async () 
   expect(left).toEqual([{ username: "bob" }]);
 });
 
+test("a file that cannot be removed is told without what it could be read by", async () => {
+  const upload = await start();
+  const person = await upload.talk.login("alice@localhost/desk");
+  const slot = await upload.slot(person, "stays.bin", 5);
+  const token = new URL(slot.get).pathname.split("/")[2]!;
+  mkdirSync(join(upload.folder, "uploads", token.slice(0, 2), token), { recursive: true });
+  for (const handler of upload.talk.host.registry.accounts.removed) await handler(alice);
+  const [warning] = upload.talk.warnings;
+  expect(warning!.fields).toEqual({ reason: "ERR_FS_EISDIR", token: `${token.slice(0, 8)}…` });
+});
+
 test("the operator has slots of his own, which are nobody's", async () => {
   const upload = await start({ max_file_size: 1_024, max_files: 1, file_expiry: 1 });
   const service = upload.talk.host.registry.service("uploads")!;

@@ -1,5 +1,6 @@
 /** Removes files whose time is over, and slots that were not used, a few at a time with pauses, so that nobody notices. */
 
+import { removalFailure } from "./local-storage.ts";
 import { isOrphan, isStored, type RemovableUpload } from "./upload-store.ts";
 import type { Uploads, UploadsHouse } from "./uploads.ts";
 
@@ -62,7 +63,7 @@ export class UploadCleanup {
         await store.stored(upload.token, now, upload.content_type, upload.expires_at);
       else await this.#uploads.remove(upload);
     } catch (error) {
-      log.warn({ err: error, token: upload.token }, "a file could not be removed; trying again later");
+      log.warn(removalFailure(error, upload.token), "a file could not be removed; trying again later");
       await store.postpone(upload.token, now + againMs);
     }
   }

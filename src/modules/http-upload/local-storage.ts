@@ -14,6 +14,19 @@ export function isToken(text: string): boolean {
   return tokenPattern.test(text);
 }
 
+/**
+ * Why a file could not be removed, for the log: enough to find the file by, and not enough to read it, for whoever knows a whole token can.
+ * What the system says of a file names its path.
+ */
+export function removalFailure(error: unknown, token: string): { reason: string; token: string } {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return { reason: code ?? message, token: inLogs(token) };
+}
+
+export function inLogs(token: string): string {
+  return `${token.slice(0, 8)}…`;
+}
+
 export class LocalStorage {
   readonly #folder: string;
 

@@ -6,7 +6,7 @@ import type { ModuleCounter } from "../../observe/metrics.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { percentEncoded } from "../../util/percent-encoding.ts";
-import { isToken, LocalStorage } from "./local-storage.ts";
+import { inLogs, isToken, LocalStorage, removalFailure } from "./local-storage.ts";
 import { fileBytesMaxOf, type UploadOptions } from "./options.ts";
 import { S3Storage } from "./s3-storage.ts";
 import { checkFile, quotaReached, type SlotRequest } from "./slot-request.ts";
@@ -210,7 +210,7 @@ export class Uploads implements UploadService {
     if (storedAt === undefined) return undefined;
     const blob = await this.#local.content(token);
     if (blob?.size !== size) {
-      this.#house.log.warn({ token }, "an uploaded file is not in its folder, or is not whole");
+      this.#house.log.warn({ token: inLogs(token) }, "an uploaded file is not in its folder, or is not whole");
       return undefined;
     }
     return blob;
@@ -237,7 +237,7 @@ export class Uploads implements UploadService {
         try {
           await this.remove(next);
         } catch (error) {
-          this.#house.log.warn({ err: error, token: next.token }, "a file could not be removed; trying again later");
+          this.#house.log.warn(removalFailure(error, next.token), "a file could not be removed; trying again later");
         }
       }
     };
