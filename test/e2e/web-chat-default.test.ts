@@ -138,6 +138,50 @@ withChromium(
 );
 
 withChromium(
+  "a connection that breaks is made anew, and what was said meanwhile is there once",
+  async () => {
+    await Promise.all([server.register("lia"), server.register("max")]);
+    const lia = await loggedIn("lia");
+    let cut: () => Promise<void> = async () => {};
+    let mend: () => void = () => {};
+    let mended: Promise<void> = Promise.resolve();
+    const max = await Person.at(server, browser, (page) =>
+      page.routeWebSocket(/ws-xmpp/, async (socket) => {
+        await mended;
+        const upstream = socket.connectToServer();
+        cut = async () => {
+          mended = new Promise((resolve) => {
+            mend = resolve;
+          });
+          await Promise.all([upstream.close(), socket.close({ code: 4000 })]);
+        };
+      }),
+    );
+    await max.logIn("max", "secret");
+    await lia.addContact("max@localhost");
+    await max.acceptRequestOf("lia@localhost");
+    await lia.seesOnline("max@localhost");
+    await max.openChatWith("lia@localhost");
+    await lia.says("Can you hear me?");
+    await max.reads("Can you hear me?");
+    await cut();
+    await lia.says("And now?");
+    await lia.reads("And now?");
+    mend();
+    await max.reads("And now?");
+    await max.says("Yes");
+    await lia.reads("Yes");
+    expect(await max.messages()).toEqual(["Can you hear me?", "And now?", "Yes"]);
+    await max.reloads();
+    await max.openChatWith("lia@localhost");
+    await max.reads("Yes");
+    expect(await max.messages()).toEqual(["Can you hear me?", "And now?", "Yes"]);
+    await Promise.all([lia.closes(), max.context.close()]);
+  },
+  testTimeoutMs,
+);
+
+withChromium(
   "a room: invited, both speak, and it is in the list with all that was said wherever one logs in",
   async () => {
     const address = "tea@conference.localhost";

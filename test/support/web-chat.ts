@@ -57,10 +57,12 @@ export class Person {
     });
   }
 
-  static async at(server: TestServer, browser: Browser): Promise<Person> {
+  /** `prepare` sees the page before it is opened. */
+  static async at(server: TestServer, browser: Browser, prepare?: (page: Page) => Promise<void>): Promise<Person> {
     const context = await browser.newContext({ locale: "en-US", viewport: { width: 1100, height: 680 } });
     const origin = `http://localhost:${server.httpPort}`;
     const person = new Person(context, await context.newPage(), origin);
+    await prepare?.(person.page);
     await person.page.goto(`${origin}/chat`);
     await person.page.locator("#converse-login").waitFor();
     return person;
