@@ -217,6 +217,39 @@ test("a room of another node tells its markers to those who belong to it, whethe
   }
 });
 
+test("who is put out of a group has no conversation of it, also when another node was still writing what was said", async () => {
+  const [one, two, three] = await start();
+  const light = "urn:xmpp:muclight:0";
+  const club = "club@muclight.localhost";
+  const alice = await talk.login(one!, "alice@localhost/a");
+  const bob = await talk.login(two!, "bob@localhost/b");
+  const carol = await talk.login(three!, "carol@localhost/c");
+  const users = (affiliation: string, ...names: string[]) =>
+    names.map((name) => `<user affiliation='${affiliation}'>${name}@localhost</user>`).join("");
+  await alice.sends(
+    `<iq type='set' id='c' to='${club}'><query xmlns='${light}#create'><configuration/><occupants>${users("member", "bob", "carol")}</occupants></query></iq>`,
+  );
+  await talk.settle();
+  expect(await inboxOf(carol)).toHaveLength(1);
+  const said = bob.patient().sends(say(club, "before", "groupchat"));
+  await talk.clock.advanceSettling(0.1);
+  expect(two!.core.writes.length).toBeGreaterThan(0);
+  const put = alice
+    .patient()
+    .sends(
+      `<iq type='set' id='k' to='${club}'><query xmlns='${light}#affiliations'>${users("none", "carol")}</query></iq>`,
+    );
+  // Everything that the first node does is done before the second one's time to write has come.
+  for (let passed = 0; passed < 20; passed++) {
+    await talk.clock.advanceSettling(0.1);
+    await one!.core.writes.flush();
+  }
+  await talk.settle();
+  await Promise.all([said, put]);
+  expect(await inboxOf(carol)).toEqual([]);
+  expect((await inboxOf(bob))[0]).toStartWith(club);
+});
+
 /** A message from Alice at one node reaches Bob at another, while the first has not committed what it makes of his inbox. */
 async function onTheWay(): Promise<{ alice: TalkClient; bob: TalkClient; sent: Promise<void> }> {
   const [one, two] = await start();

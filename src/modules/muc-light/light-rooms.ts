@@ -188,10 +188,8 @@ export class LightRooms {
     const users = [...state.occupants].map(([jid, affiliation]) => ({ jid, affiliation }));
     const { version } = state;
     const { marked, effects } = this.#archive(room, id, affiliationsNotice(users, { version }));
-    await this.#changed(
-      name,
-      users.map((user) => marked(affiliationsNotice([user], { version }), user.jid)),
-    );
+    await this.#othersKnow(name, false);
+    await this.#run(users.map((user) => route(marked(affiliationsNotice([user], { version }), user.jid))));
     return { room, state, effects };
   }
 
@@ -210,10 +208,8 @@ export class LightRooms {
       if (done === undefined) throw noRoom();
       this.#changes.add(1, "destroyed");
       const jids = [...done.before.occupants.keys()];
-      await this.#changed(
-        room.local,
-        jids.map((jid) => this.#notice(room, id, destroyedNotice(jid), jid)),
-      );
+      await this.#othersKnow(room.local, true);
+      await this.#run(jids.map((jid) => route(this.#notice(room, id, destroyedNotice(jid), jid))));
       await this.#endTraces(room);
       return [];
     });
@@ -308,6 +304,8 @@ export class LightRooms {
   ): Promise<readonly Effect[]> {
     const { version } = versions;
     const over = after.size === 0;
+    const left = [...before.keys()].filter((jid) => !after.has(jid));
+    await this.#othersKnow(room.local, left.length > 0);
     this.#changes.add(1, over ? "destroyed" : "occupants");
     const { marked, effects } = over
       ? { marked: (payload: string) => this.#notice(room, id, payload), effects: [] }
@@ -318,12 +316,10 @@ export class LightRooms {
     for (const [jid, affiliation] of after) {
       if (!before.has(jid)) notices.push(route(marked(affiliationsNotice([{ jid, affiliation }], { version }), jid)));
     }
-    for (const jid of before.keys()) {
-      if (after.has(jid)) continue;
+    for (const jid of left) {
       await this.#removing(room, () => this.context.rooms.parted(room, jid));
       notices.push(route(this.#notice(room, id, affiliationsNotice([{ jid, affiliation: "none" }]), jid)));
     }
-    this.occupancy.changed(room.local);
     await this.#run(notices);
     if (over) await this.#endTraces(room);
     return effects;
@@ -438,9 +434,13 @@ export class LightRooms {
     return message({ from, type: "groupchat", id, payload, to: to === undefined ? undefined : parseJid(to) });
   }
 
-  async #changed(room: string, notices: readonly Stanza[]): Promise<void> {
+  /**
+   * No node goes by what it remembers of a room any more. Where somebody has left, all have also written what was said before: what is kept
+   * for him of the room goes now, and must not come back.
+   */
+  async #othersKnow(room: string, somebodyLeft: boolean): Promise<void> {
     this.occupancy.changed(room);
-    await this.#run(notices.map(route));
+    if (somebodyLeft) await this.context.written();
   }
 
   async #run(effects: readonly Effect[]): Promise<void> {
