@@ -26,6 +26,9 @@ const sweepMs = 5_000;
 /** A room that is to move comes to rest within this, or stays; it is looked at so often. */
 const packMs = 3_000;
 const packPauseMs = 2;
+/** Accounts that were removed lately are remembered, for rooms that were on their way meanwhile: no move takes longer than this. */
+const removedMost = 1_000;
+const moveMsMax = 30_000;
 /** After so long all nodes know of all devices that were in a room when it came. */
 const absentMs = 10_000;
 
@@ -49,6 +52,8 @@ export class RoomService {
   readonly #idle = new Map<Room, number>();
   /** "" where a nickname has no owner. */
   readonly #nickOwners = new BoundedMap<string, string>(nickOwnersMost);
+  /** Since when an account is gone. */
+  readonly #removed = new BoundedMap<string, number>(removedMost);
   readonly #tellNick: (key: string) => void;
   readonly #tellAccount: (key: string) => void;
   /** Rooms of this node that accounts are in. */
@@ -451,6 +456,7 @@ export class RoomService {
   }
 
   #forgetAccount(account: string): void {
+    this.#removed.set(account, this.context.clock.monotonic());
     for (const room of this.#rooms.values()) room.state.affiliate(account, undefined);
   }
 
@@ -500,6 +506,10 @@ export class RoomService {
     const known = this.#rooms.get(description.jid);
     if (known !== undefined && !known.over) return false;
     const state = RoomState.restore(description, this.context.options.historySize);
+    const since = this.context.clock.monotonic() - moveMsMax;
+    for (const account of [...state.affiliations.keys()]) {
+      if ((this.#removed.get(account) ?? since) > since) state.affiliate(account, undefined);
+    }
     const room = new Room(state, this.#house);
     for (const occupant of state.occupants.values()) this.#house.conferences.entered(occupant.account.bare);
     this.#add(room);

@@ -5,6 +5,7 @@ import { muc } from "../../../src/modules/muc/muc.ts";
 import { presence } from "../../../src/modules/presence.ts";
 import { streamManagement } from "../../../src/modules/stream-management.ts";
 import { SimNetwork } from "../../../src/runtime/sim/network.ts";
+import { parseJid } from "../../../src/stanza/jid.ts";
 import type { Stanza } from "../../../src/stanza/stanza.ts";
 import { ClusterTalk, type TalkClient, type TalkNode } from "../../support/cluster-talk.ts";
 import { adminSet, configure, enter, instant, room, say } from "../muc/rooms.ts";
@@ -326,3 +327,25 @@ for (const seed of seeds) {
     },
   );
 }
+
+test("an account that is removed while a room moves is nothing in it any more", async () => {
+  // Before, while and after the room is under way.
+  for (let offset = 0; offset < 6; offset++) {
+    const { home, alice } = await inRoom(offset);
+    await alice.sends(adminSet("<item affiliation='admin' jid='dave@localhost'/>"));
+    await talk.settle();
+    const other = others(home)[1]!;
+    let removed: Promise<void> | undefined;
+    const timer = talk.clock.after(1 + offset, () => {
+      removed = other.core.accounts.remove(parseJid("dave@localhost")!);
+    });
+    await talk.drain(home);
+    timer.cancel();
+    await talk.passing(removed ?? other.core.accounts.remove(parseJid("dave@localhost")!));
+    const viewer = await talk.passing(
+      homeOf().host.registry.ask("roomViewer", parseJid(room)!, parseJid("dave@localhost")!) as Promise<unknown>,
+    );
+    expect([offset, viewer]).toEqual([offset, undefined]);
+    await talk.stop();
+  }
+});
