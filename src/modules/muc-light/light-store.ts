@@ -3,10 +3,9 @@ import { type SelectQueryBuilder, sql, type Transaction } from "kysely";
 import type { PersonalData } from "../../hooks/points.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { key, millis, text } from "../../store/columns.ts";
-import { isRetriable } from "../../store/errors.ts";
 import type { Migration } from "../../store/migrations.ts";
 import type { PreparedSelect } from "../../store/prepared.ts";
-import { retryWithBackoff } from "../../store/retry.ts";
+import { repeatedTransaction } from "../../store/repeated-transaction.ts";
 import { insertRows } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import { type MaybePromise, then } from "../../util/maybe-promise.ts";
@@ -238,13 +237,7 @@ export class LightStore {
   }
 
   #transaction<T>(run: (trx: Trx) => Promise<T>): Promise<T> {
-    return retryWithBackoff(() => this.#db.transaction().execute(run), {
-      clock: this.#store.clock,
-      delayMinMs: 5,
-      delayMaxMs: 50,
-      attemptsMax,
-      retriable: isRetriable,
-    });
+    return repeatedTransaction(this.#store, attemptsMax, run);
   }
 
   // The rooms of a user.

@@ -1,9 +1,8 @@
 /** Nodes, items, affiliations and subscriptions in the database. All methods may throw the errors of the store. */
 import { type ExpressionBuilder, sql, type Transaction } from "kysely";
 import type { Jid } from "../../stanza/jid.ts";
-import { isRetriable } from "../../store/errors.ts";
 import type { PreparedSelect } from "../../store/prepared.ts";
-import { retryWithBackoff } from "../../store/retry.ts";
+import { repeatedTransaction } from "../../store/repeated-transaction.ts";
 import { insertForId, insertRows, upsertRow } from "../../store/rows.ts";
 import type { Store } from "../../store/store.ts";
 import type { Clock } from "../../util/clock.ts";
@@ -65,13 +64,7 @@ export class PubSubStore {
   }
 
   #transaction<T>(run: (trx: Trx) => Promise<T>): Promise<T> {
-    return retryWithBackoff(() => this.#db.transaction().execute(run), {
-      clock: this.#store.clock,
-      delayMinMs: 5,
-      delayMaxMs: 50,
-      attemptsMax,
-      retriable: isRetriable,
-    });
+    return repeatedTransaction(this.#store, attemptsMax, run);
   }
 
   // Nodes.
