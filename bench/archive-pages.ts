@@ -4,7 +4,6 @@
  */
 import { performance } from "node:perf_hooks";
 import { sql } from "kysely";
-import pg from "pg";
 import { ArchiveReader } from "../src/modules/mam/archive-reader.ts";
 import { ArchiveStore } from "../src/modules/mam/archive-store.ts";
 import { archiveMigrations, conversationOf, ownerWord } from "../src/modules/mam/archive-tables.ts";
@@ -15,10 +14,8 @@ import { migrate } from "../src/store/migrations.ts";
 import { openStore, type Store } from "../src/store/store.ts";
 import { firstIdAt, timeOfId } from "../src/util/time-ids.ts";
 import { parseElement } from "../src/xml/element.ts";
+import { dropDatabase, freshDatabase, postgres } from "./servers/postgres.ts";
 
-const host = process.env.PGHOST ?? "127.0.0.1";
-const username = process.env.PGUSER ?? "postgres";
-const password = process.env.PGPASSWORD ?? "";
 const database = "meerkat_bench_archive";
 const waits = { poolSize: 4, connectTimeoutMs: 10_000, queryTimeoutMs: 60_000 };
 const owner = parseJid("alice@localhost")!;
@@ -32,13 +29,6 @@ const start = Date.UTC(2021, 0, 1);
 const idStep = 10_000n << 22n;
 
 const silent = { info: () => undefined, warn: () => undefined };
-
-async function administer(statement: string): Promise<void> {
-  const client = new pg.Client({ host, user: username, password, database: "postgres" });
-  await client.connect();
-  await client.query(statement);
-  await client.end();
-}
 
 async function fill(store: Store, rowsWanted: number): Promise<void> {
   await store.dedicated(async (db) => {
@@ -154,17 +144,14 @@ export interface ArchivePagesOptions {
 }
 
 export async function archivePages({ rows: rowsWanted, keep, reuse }: ArchivePagesOptions): Promise<void> {
-  if (!reuse) {
-    await administer(`drop database if exists ${database} with (force)`);
-    await administer(`create database ${database}`);
-  }
-  const settings = { driver: "pgsql", host, port: 5432, database, username, password, ...waits } as const;
+  if (!reuse) await freshDatabase(database);
+  const settings = { driver: "pgsql", ...postgres, database, ...waits } as const;
   const store = await openStore(settings, { clock: systemClock, log: silent });
   await migrate(store, archiveMigrations, { clock: systemClock });
   if (!reuse) await fill(store, rowsWanted);
   const rows = await measure(store, rowsWanted);
   await store.close();
-  if (!keep) await administer(`drop database ${database} with (force)`);
+  if (!keep) await dropDatabase(database);
   console.log(`A page of 50 out of ${rowsWanted.toLocaleString("en")} messages, counts included, in ms:`);
   for (const { query, p50Ms, p99Ms, messages } of rows) {
     const times = `p50 ${p50Ms.toFixed(2).padStart(8)}  p99 ${p99Ms.toFixed(2).padStart(8)}`;

@@ -150,6 +150,12 @@ function cluster(results: Results): Budget[] {
   ];
 }
 
+/** Whatever number of occupants was measured. */
+function roomCase(results: Results, window: number): string {
+  const ends = `occupants, ${window} outstanding`;
+  return results.of("fanout")?.rows.find((row) => row.case.endsWith(ends))?.case ?? `300 ${ends}`;
+}
+
 export function budgets(results: Results): Budget[] {
   const connect = results.of("connect");
   const messages = results.of("messages");
@@ -195,6 +201,24 @@ export function budgets(results: Results): Budget[] {
       command: `messages --cases "${rate}"`,
     }),
     scanner(results),
+    ...[1, 10].map((window) => {
+      const name = roomCase(results, window);
+      return share(results, `delivery in a room, ${window} outstanding`, "fanout", name, { must: 6 });
+    }),
+    ...[1, 10].flatMap((window) => {
+      const name = `PostgreSQL, ${window} outstanding`;
+      const what = `archived message in PostgreSQL, ${window} outstanding`;
+      return [
+        share(results, what, "archive", name, { must: 4 }),
+        atMost(figureOf(results.of("archive"), name, "meerkat", "cpu"), {
+          what: `${what}, per 100k, of the server`,
+          must: 10,
+          unit: "s",
+          digits: 2,
+          command: `archive --cases "${name}"`,
+        }),
+      ];
+    }),
     ...growth(results),
     ...cluster(results),
     atMost(soak?.rows[0]?.medians.growth, {

@@ -1,6 +1,7 @@
 /** Debian's ejabberd: Mnesia, SCRAM keys instead of passwords, no shapers; without the distribution of Erlang nodes. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { dropDatabase, freshDatabase, postgres, runSql } from "./postgres.ts";
 import {
   domain,
   freePort,
@@ -11,6 +12,17 @@ import {
   startOnCore,
 } from "./server.ts";
 
+const database = "meerkat_bench_peer";
+const schema = "/usr/share/ejabberd/sql/pg.sql";
+/** Needs Debian's erlang-p1-pgsql. Accounts stay where they are. */
+const sqlLines = `sql_type: pgsql
+sql_server: "${postgres.host}"
+sql_port: ${postgres.port}
+sql_database: "${database}"
+sql_username: "${postgres.username}"
+sql_password: "${postgres.password}"
+`;
+
 export const ejabberd: ServerKind = {
   name: "ejabberd",
   hint: "apt-get install ejabberd",
@@ -18,6 +30,10 @@ export const ejabberd: ServerKind = {
   async start({ folder, certificate, key, core, features }): Promise<RunningServer> {
     const [plainPort, tlsPort] = [await freePort(), await freePort()];
     const config = join(folder, "ejabberd.yml");
+    if (features.postgres === true) {
+      await freshDatabase(database);
+      await runSql(readFileSync(schema, "utf8"), database);
+    }
     writeFileSync(
       config,
       `
@@ -30,7 +46,7 @@ listen:
 auth_method: internal
 auth_password_format: scram
 registration_timeout: infinity
-shaper_rules:
+${features.postgres === true ? sqlLines : ""}shaper_rules:
   max_user_offline_messages: infinity
 modules:
   mod_blocking: {}
@@ -49,13 +65,13 @@ modules:
   mod_time: {}
   mod_vcard: { search: false }
   mod_version: {}
-${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
+${features.archive === true ? `  mod_mam: { default: always${features.postgres === true ? ", db_type: sql" : ""} }\n` : ""}${
   features.rooms === true
     ? "  mod_muc: { access: all, access_create: all, max_users: 5000, default_room_options: { max_users: 5000, mam: false } }\n"
     : ""
 }`,
     );
-    return startOnCore({
+    const running = await startOnCore({
       core,
       command: "erl",
       // As its start script has it, but without waiting busily, which only burns the one core it has here, and without a node name: no daemon for names is started, nothing else listens.
@@ -89,6 +105,9 @@ ${features.archive === true ? "  mod_mam: { default: always }\n" : ""}${
       plainPort,
       tlsPort,
     });
+    return features.postgres === true
+      ? { ...running, stop: () => running.stop().then(() => dropDatabase(database)) }
+      : running;
   },
   async copyAccounts(folder, users) {
     const program = [

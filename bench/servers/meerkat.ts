@@ -1,12 +1,14 @@
 /** This clone, as it ships: every feature on that the others have too, SQLite, no limits of speed. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createLog } from "../../src/observe/log.ts";
 import { systemClock } from "../../src/runtime/bun/clock.ts";
-import { Accounts } from "../../src/store/accounts.ts";
+import { Accounts, accountMigrations } from "../../src/store/accounts.ts";
+import { migrate } from "../../src/store/migrations.ts";
 import { openStore } from "../../src/store/store.ts";
 import { startCluster } from "./cluster.ts";
+import { dropDatabase, freshDatabase, postgres } from "./postgres.ts";
 import {
   domain,
   firstLineOf,
@@ -47,6 +49,13 @@ export const modules = [
 const roomsSection = "[modules.mod_muc]\nmax_users = 5000\n[modules.mod_muc.default_room]\nmax_users = 5000\n";
 const lightRoomsSection = "[modules.mod_muc_light]\n[modules.mod_muc_light.cache_affs]\n";
 const database = "meerkat.sqlite";
+const postgresDatabase = "meerkat_bench_server";
+const postgresLines = `driver = "pgsql"
+host = "${postgres.host}"
+port = ${postgres.port}
+database = "${postgresDatabase}"
+username = "${postgres.username}"
+${postgres.password === "" ? "" : `password = "${postgres.password}"`}`;
 const noLog = createLog("none");
 
 export const meerkat: ServerKind = {
@@ -57,13 +66,17 @@ export const meerkat: ServerKind = {
     const commit = await firstLineOf("git", ["-C", root, "rev-parse", "--short", "HEAD"]);
     return commit === undefined ? version : `${version} (${commit})`;
   },
-  async start(plan): Promise<RunningServer> {
-    const { folder, core, features, runtimeArguments = [] } = plan;
+  async start(given): Promise<RunningServer> {
+    const { folder, core, runtimeArguments = [] } = given;
+    // Accounts are made in the folder's file, and moved from there for each measurement.
+    const features = { ...given.features, postgres: given.features.postgres && existsSync(join(folder, database)) };
+    const plan = { ...given, features };
     const program = join(root, "bin/meerkat");
     if (features.cluster !== undefined) return startCluster(plan, features.cluster, configOf, program);
     const [plainPort, tlsPort] = [await freePort(), await freePort()];
+    if (features.postgres) await moveAccounts(folder);
     writeFileSync(join(folder, "meerkat.toml"), configOf(plan, plainPort, tlsPort));
-    return startOnCore({
+    const running = await startOnCore({
       core,
       command: program,
       args: ["start", "--config", join(folder, "meerkat.toml"), "--data", folder],
@@ -72,6 +85,9 @@ export const meerkat: ServerKind = {
       plainPort,
       tlsPort,
     });
+    if (!features.postgres) return running;
+    const stop = () => running.stop().then(() => dropDatabase(postgresDatabase));
+    return { ...running, stop };
   },
   async copyAccounts(folder, users) {
     const store = await openStore(
@@ -88,6 +104,27 @@ export const meerkat: ServerKind = {
     }
   },
 };
+
+/** From the folder's file into a fresh database of PostgreSQL. */
+async function moveAccounts(folder: string): Promise<void> {
+  await freshDatabase(postgresDatabase);
+  const parts = { clock: systemClock, log: noLog };
+  const from = await openStore({ driver: "sqlite", path: join(folder, database) }, parts);
+  const waits = { poolSize: 2, connectTimeoutMs: 10_000, queryTimeoutMs: 60_000 };
+  const to = await openStore({ driver: "pgsql", ...postgres, database: postgresDatabase, ...waits }, parts);
+  try {
+    await migrate(to, accountMigrations, parts);
+    const accounts = new Accounts(from);
+    const all: { domain: string; username: string; passDetails: string }[] = [];
+    for await (const username of accounts.names(domain)) {
+      all.push({ domain, username, passDetails: (await accounts.credentials(domain, username))! });
+    }
+    await new Accounts(to).importMany(all);
+  } finally {
+    await from.close();
+    await to.close();
+  }
+}
 
 /** What a node is told; `extra` is TOML added to the end. */
 function configOf(
@@ -117,8 +154,7 @@ ${listener(plainPort, "starttls")}${listener(tlsPort, "tls")}
 scram_iterations = ${scramIterations}
 password.hash = ["sha", "sha256"]
 [outgoing_pools.rdbms.default.connection]
-driver = "sqlite"
-database = "${join(folder, database)}"
+${features.postgres ? postgresLines : `driver = "sqlite"\ndatabase = "${join(folder, database)}"`}
 [limits]
 connections_per_address_max = 20000
 [[access.max_user_offline_messages]]

@@ -11,6 +11,8 @@ export const scramIterations = 4096;
 export interface Features {
   /** Keep messages in an archive (XEP-0313). */
   readonly archive?: boolean;
+  /** Keep it in PostgreSQL. */
+  readonly postgres?: boolean;
   /** Rooms (XEP-0045). */
   readonly rooms?: boolean;
   /** Rooms of MUC Light. */

@@ -1,5 +1,5 @@
 /** The sessions bound on this node, by account and by resource. Lookups are the router's hot path. */
-import type { Jid } from "../stanza/jid.ts";
+import { type Jid, rememberAddressesOf } from "../stanza/jid.ts";
 import type { Session } from "./session.ts";
 
 const none: readonly Session[] = [];
@@ -8,6 +8,8 @@ export class SessionTable {
   /** One session is by far the usual number: it stands here without an array around it. */
   readonly #byAccount = new Map<string, Session | Session[]>();
   #size = 0;
+  /** For so many sessions there is room among the addresses that are remembered. */
+  #expected = 5_000;
 
   get size(): number {
     return this.#size;
@@ -47,7 +49,9 @@ export class SessionTable {
     if (entry === undefined) this.#byAccount.set(bare, session);
     else if (Array.isArray(entry)) this.#byAccount.set(bare, [...entry, session]);
     else this.#byAccount.set(bare, [entry, session]);
-    this.#size++;
+    if (++this.#size <= this.#expected) return;
+    this.#expected *= 2;
+    rememberAddressesOf(this.#expected);
   }
 
   /** Removes this very session; a newer one at the same JID stays. */

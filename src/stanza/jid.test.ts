@@ -133,6 +133,18 @@ describe("the cache", () => {
     expect(cache.size).toBeGreaterThan(40);
   });
 
+  test("holds as many as it is told to, and never fewer again", () => {
+    const cache = new JidCache({ entries: 100, units: 10_000 });
+    cache.allow({ entries: 4_000, units: 400_000 });
+    cache.allow({ entries: 10, units: 10 });
+    const all = Array.from({ length: 1_000 }, (_, at) => `user${at}@example.com/x`);
+    const first = all.map((text) => cache.parse(text));
+    for (let round = 0; round < 5; round++) {
+      expect(all.every((text, at) => cache.parse(text) === first[at])).toBe(true);
+    }
+    expect(cache.size).toBeLessThanOrEqual(4_000);
+  });
+
   test("bounds the text it holds, not only the count", () => {
     const cache = new JidCache({ entries: 1000, units: 10_000 });
     const long = "x".repeat(1000);

@@ -137,12 +137,17 @@ export class JidCache {
   private young = new Map<string, Jid>();
   private old = new Map<string, Jid>();
   private youngUnits = 0;
-  private readonly entriesMax: number;
-  private readonly unitsMax: number;
+  private entriesMax = 1;
+  private unitsMax = 1;
 
   constructor(limits: JidCacheLimits = { entries: 20_000, units: 1_000_000 }) {
-    this.entriesMax = Math.max(1, limits.entries >> 1);
-    this.unitsMax = Math.max(1, limits.units >> 1);
+    this.allow(limits);
+  }
+
+  /** Raises the limits; they never fall. */
+  allow({ entries, units }: JidCacheLimits): void {
+    this.entriesMax = Math.max(this.entriesMax, entries >> 1);
+    this.unitsMax = Math.max(this.unitsMax, units >> 1);
   }
 
   /** How many texts are remembered; one seen in both generations counts twice. */
@@ -212,6 +217,17 @@ export class JidCache {
 
 // One memo of immutable values for the process: it holds no state of a node, so several nodes in one process may share it.
 const cache = new JidCache();
+/** Each session is addressed by its account and its resource, and either may be in both generations. */
+const entriesPerSession = 4;
+const unitsPerSession = 4 * 50;
+
+/**
+ * So many sessions are bound: their addresses shall all be remembered, or a message to each in turn would find none of them. Strangers'
+ * addresses never raise the limits.
+ */
+export function rememberAddressesOf(sessions: number): void {
+  cache.allow({ entries: sessions * entriesPerSession, units: sessions * unitsPerSession });
+}
 
 /** The address this text stands for (RFC 7622), prepared, or undefined when it is none. Remembers what it parsed. */
 export function parseJid(text: string): Jid | undefined {
