@@ -1,0 +1,47 @@
+/** Many real nodes that start at the same moment against an empty database (DESIGN section 5, identity). */
+import { describe, expect, test } from "bun:test";
+import { testDatabases } from "../support/databases.ts";
+import { eventually } from "../support/eventually.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { connectionToml } from "../support/server-database.ts";
+
+const postgres = (await testDatabases()).find(({ dialect }) => dialect === "postgres");
+const count = 20;
+
+interface NodeLine {
+  readonly number: number;
+  readonly incarnation: number;
+  readonly state: string;
+}
+
+describe.skipIf(postgres === undefined || postgres.unavailable !== undefined)("twenty nodes at once", () => {
+  test("all come up, each with a number and an incarnation of its own, and see each other", async () => {
+    const database = await postgres!.fresh();
+    const nodes: TestServer[] = [];
+    try {
+      const name = `many-${process.pid}`;
+      const start = async (number: number) => {
+        const extra = `[cluster]\nname = "${name}"\nnode_name = "n${number}"\nfabric = "local"\n`;
+        const modules = "[modules.mod_presence]";
+        nodes.push(await startServer({ database: connectionToml(database), modules, extra, alone: true }));
+      };
+      await Promise.all(Array.from({ length: count }, (_, at) => start(at + 1)));
+      const lines = await eventually(30_000, async () => {
+        const seen = (await nodes[0]!.ctl("cluster", "nodes")) as NodeLine[];
+        expect(seen.filter(({ state }) => state === "up").length).toBe(count - 1);
+        return seen;
+      });
+      const numbers = lines.map(({ number }) => number).sort((one, other) => one - other);
+      expect(numbers).toEqual(Array.from({ length: count }, (_, at) => at + 1));
+      expect(new Set(lines.map(({ incarnation }) => incarnation)).size).toBe(count);
+      await eventually(30_000, async () => {
+        for (const { httpPort } of nodes) {
+          expect((await fetch(`http://127.0.0.1:${httpPort}/health/ready`)).status).toBe(200);
+        }
+      });
+    } finally {
+      await Promise.all(nodes.map((node) => node.stop()));
+      await database.drop();
+    }
+  }, 120_000);
+});
