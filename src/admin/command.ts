@@ -62,6 +62,8 @@ export interface AdminContext {
   readonly counters: RouterCounters;
   /** Undefined on a node that is alone. */
   readonly cluster?: AdminCluster;
+  /** Resolves when this node has written what it had to write: what a command says is done survives a crash. */
+  written(): Promise<void>;
   /** Begins to stop the node; returns at once. */
   stop(): void;
   readLines(filename: string): AsyncIterable<string>;

@@ -49,6 +49,7 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
       steps.push(done);
       wake?.();
     });
+    await context.written();
     if (command!.across === undefined || context.cluster === undefined) return own;
     const { category, command: name, args: given } = request;
     return combine(command!.across, own, await context.cluster.everywhere(category, name, given));
@@ -80,7 +81,9 @@ export async function runPart(
   try {
     if (found === undefined || (found.across === undefined && found.node === undefined))
       throw new AdminError("unknown_command", `${category} ${command} is not for other nodes`);
-    return { result: (await found.run(context, readArguments(found, args), () => undefined)) ?? null };
+    const result = await found.run(context, readArguments(found, args), () => undefined);
+    await context.written();
+    return { result: result ?? null };
   } catch (error) {
     return { error: explain(error, log) };
   }

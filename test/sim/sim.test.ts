@@ -1,12 +1,12 @@
 /**
  * Seeded runs of whole clusters, and proof that such runs find faults. A failing run names its seed:
- * `./bin/run-bun test/sim/run.ts --seed N --trace` shows what happened. Thousands more: `--runs 10000`.
+ * `./bin/run-bun test/sim/run.ts --seed N --trace` shows what happened. More: `--runs 100000`.
  */
 import { describe, expect, test } from "bun:test";
 import { mutants } from "./mutants.ts";
 import { simulate } from "./scenario.ts";
 
-const blocks = 20;
+const blocks = 200;
 const seedsInBlock = 50;
 /** A fault that stays hidden for so many runs would stay hidden. */
 const seedsForMutant = 250;

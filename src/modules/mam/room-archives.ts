@@ -89,7 +89,7 @@ export class RoomArchives implements RoomArchiveService {
 
   async history(room: Jid, limit: number, since?: number, before?: number): Promise<readonly ArchivedMessage[]> {
     if (limit < 1) return [];
-    await this.#house.writes.flush();
+    await this.#house.written();
     const filter = {
       owner: room.bare,
       ...(since === undefined ? {} : { from: firstIdAt(since) }),
@@ -101,7 +101,7 @@ export class RoomArchives implements RoomArchiveService {
   async get(room: Jid, text: string): Promise<ArchivedMessage | undefined> {
     const id = parseTimeId(text);
     if (id === undefined) return undefined;
-    await this.#house.writes.flush();
+    await this.#house.written();
     const [row] = await this.#store.page({ owner: room.bare, ids: [id] }, { limit: 1 });
     return row === undefined ? undefined : messageOf(row);
   }
@@ -109,14 +109,14 @@ export class RoomArchives implements RoomArchiveService {
   async moderate(room: Jid, text: string, moderation: Moderation): Promise<boolean> {
     const id = parseTimeId(text);
     if (id === undefined) return false;
-    await this.#house.writes.flush();
+    await this.#house.written();
     const element = moderatedElement(moderation, this.#house.clock.now());
     return this.#store.replace(room.bare, id, (row) => tombstoneOf(row.stanza, element));
   }
 
   /** Any node may hold a last message of a room of MUC Light. */
   async remove(room: Jid): Promise<void> {
-    await this.#house.written();
+    await this.#house.writes.flush();
     await this.#store.removeAll(room.bare);
   }
 

@@ -287,7 +287,7 @@ export class UserArchives implements ArchiveService {
     account: Jid,
     { with: peer, before, limit }: { with?: Jid; before?: number; limit: number },
   ): Promise<readonly ArchivedMessage[]> {
-    await this.#house.writes.flush();
+    await this.#house.written();
     const filter = {
       owner: account.bare,
       ...(peer === undefined

@@ -29,7 +29,8 @@ async function start() {
       draining: () => false,
       drain: () => Promise.reject(new Error("not here")),
     });
-    const context = { router: node.core.router, cluster } as unknown as AdminContext;
+    const written = () => node.core.writes.flush();
+    const context = { router: node.core.router, cluster, written } as unknown as AdminContext;
     node.cluster.answerAdmin = (question) => answerPart(context, question, quiet);
     contexts.set(node, context);
   }
