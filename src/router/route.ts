@@ -148,16 +148,16 @@ export class Router implements EffectTarget {
   /** All resources of an account, on this node and on others; the list must not be kept or changed. */
   resourcesOf(account: Jid): readonly Resource[] {
     const here = this.sessions.of(account.bare);
-    if (this.elsewhere === undefined || !this.elsewhere.has(account)) return here;
+    if (this.elsewhere === undefined) return here;
     const there = this.elsewhere.of(account);
+    if (there.length === 0) return here;
     return here.length === 0 ? there : together(this.elsewhere, here, there);
   }
 
   /** Whether any resource of an account (a bare JID's text) has sent available presence, on any node. */
   isAvailable(account: Jid): boolean {
     for (const session of this.sessions.of(account.bare)) if (session.presence !== undefined) return true;
-    if (this.elsewhere?.has(account) !== true) return false;
-    return this.elsewhere.of(account).some((resource) => resource.available);
+    return this.elsewhere?.of(account).some((resource) => resource.available) ?? false;
   }
 
   /** The resource at a full JID, wherever it is bound. */

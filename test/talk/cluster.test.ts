@@ -9,6 +9,9 @@ import { roster } from "../../src/modules/roster/roster.ts";
 import { streamManagement } from "../../src/modules/stream-management.ts";
 import { SimRandom } from "../../src/runtime/sim/random.ts";
 import { parseJid } from "../../src/stanza/jid.ts";
+import { ns } from "../../src/stanza/ns.ts";
+import { stanzaFromFrame } from "../../src/stanza/stanza.ts";
+import { parseFrame } from "../../src/xml/scanner.ts";
 import { ClusterTalk, TalkClient } from "../support/cluster-talk.ts";
 
 let talk: ClusterTalk;
@@ -216,6 +219,27 @@ test.each(Array.from({ length: 12 }, (_, i) => i + 1))(
     expect(wrong).toEqual([]);
   },
 );
+
+test("what is for a session that has come here meanwhile arrives, whether or not somebody waits for it", async () => {
+  const [one, two] = await start(2);
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  // As found before something was awaited, such as a filter that reads the database.
+  const found = two!.core.router.resourceAt(alice.session.jid)!;
+  await alice.breaks();
+  expect(await alice.resumes(two!)).toBe(true);
+  await talk.settle();
+  alice.takes();
+  const say = (body: string) =>
+    stanzaFromFrame(
+      parseFrame(`<message to='alice@localhost/phone'><body>${body}</body></message>`, undefined, ns.client),
+    )!;
+  const secured: Promise<void>[] = [];
+  found.deliver(say("nobody waits"));
+  found.deliver(say("somebody waits"), { secure: (stored) => void secured.push(stored) });
+  await talk.settle();
+  expect(alice.bodies()).toEqual(["nobody waits", "somebody waits"]);
+  expect(await Promise.all(secured)).toEqual([undefined]);
+});
 
 test("an archive that is read at another node has what was on its way into it", async () => {
   talk = await ClusterTalk.start(3, [streamManagement, mam, presence]);

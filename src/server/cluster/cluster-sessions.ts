@@ -37,6 +37,8 @@ const closeWaitMs = 3_000;
 /** What found its node gone is routed anew after this. */
 const rerouteMs = 20;
 
+const none: readonly Resource[] = [];
+
 export interface ClusterSessionsParts {
   readonly router: Router;
   readonly keeper: SessionKeeper;
@@ -80,9 +82,13 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
 
   of(account: Jid): readonly Resource[] {
     const bare = account.toBare();
-    const found: RemoteResource[] = [];
-    this.#parts.directory.forEach(bare, (entry) => this.#addOrChoose(found, new RemoteResource(this, bare, entry)));
-    return found;
+    let found: RemoteResource[] | undefined;
+    this.#parts.directory.forEach(bare, (entry) => {
+      const one = new RemoteResource(this, bare, entry);
+      if (found === undefined) found = [one];
+      else this.#addOrChoose(found, one);
+    });
+    return found ?? none;
   }
 
   find(jid: Jid): Resource | undefined {
@@ -169,8 +175,12 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
       if (over !== undefined) return over;
     }
     const { link, nodeNumber } = this.#parts;
-    if (place.node === nodeNumber) origin?.secure(this.#send(place, stanza));
-    else this.#sendOver(place, stanza, new StanzaReceipt(this, stanza, origin));
+    if (place.node === nodeNumber) {
+      const dealtWith = this.#send(place, stanza);
+      origin?.secure(dealtWith);
+      return undefined;
+    }
+    this.#sendOver(place, stanza, new StanzaReceipt(this, stanza, origin));
     return link.full(place.node) ? link.whenDrained(place.node) : undefined;
   }
 

@@ -91,7 +91,7 @@ class HeldOutlet implements SessionOutlet {
 
   write(_session: Session, stanza: Stanza): void {
     if (this.#onward === undefined) this.held.push(stanza);
-    else this.#onward(stanza);
+    else void this.#onward(stanza);
   }
 
   /** The session is elsewhere: what was held goes there, and what comes later too. Resolves when what was held is there. */
