@@ -63,7 +63,7 @@ export interface AdminContext {
   /** Undefined on a node that is alone. */
   readonly cluster?: AdminCluster;
   /** Resolves when this node has written what it had to write: what a command says is done survives a crash. */
-  written(): Promise<void>;
+  flushed(): Promise<void>;
   /** Begins to stop the node; returns at once. */
   stop(): void;
   readLines(filename: string): AsyncIterable<string>;

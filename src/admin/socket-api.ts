@@ -49,7 +49,7 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
       steps.push(done);
       wake?.();
     });
-    await context.written();
+    await context.flushed();
     if (command!.across === undefined || context.cluster === undefined) return own;
     const { category, command: name, args: given } = request;
     return combine(command!.across, own, await context.cluster.everywhere(category, name, given));
@@ -82,7 +82,7 @@ export async function runPart(
     if (found === undefined || (found.across === undefined && found.node === undefined))
       throw new AdminError("unknown_command", `${category} ${command} is not for other nodes`);
     const result = await found.run(context, readArguments(found, args), () => undefined);
-    await context.written();
+    await context.flushed();
     return { result: result ?? null };
   } catch (error) {
     return { error: explain(error, log) };

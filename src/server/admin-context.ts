@@ -63,7 +63,7 @@ export function adminContext({ node, nodeName, completion, cluster, stop }: Admi
       log.level = level as RootLog["level"];
     },
     counters: core.router.counters,
-    written: () => core.writes.flush(),
+    flushed: () => core.writes.flush(),
     stop: () => stop("asked to by an administrator"),
     readLines,
     exportPersonalData: (account, filename, progress) =>

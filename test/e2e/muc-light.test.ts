@@ -40,8 +40,7 @@ const service = "groups.localhost";
 let server: TestServer;
 
 beforeAll(async () => {
-  // What is in an inbox right after a message is for its own tests where several nodes write it.
-  server = await startServer({ modules, alone: true });
+  server = await startServer({ modules });
   for (const name of ["alice", "bob", "carol"]) await server.register(name);
 });
 afterAll(async () => {

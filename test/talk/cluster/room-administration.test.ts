@@ -29,8 +29,8 @@ async function start() {
       draining: () => false,
       drain: () => Promise.reject(new Error("not here")),
     });
-    const written = () => node.core.writes.flush();
-    const context = { router: node.core.router, cluster, written } as unknown as AdminContext;
+    const flushed = () => node.core.writes.flush();
+    const context = { router: node.core.router, cluster, flushed } as unknown as AdminContext;
     node.cluster.answerAdmin = (question) => answerPart(context, question, quiet);
     contexts.set(node, context);
   }
