@@ -67,6 +67,11 @@ export interface ClusterHandlers {
   lost(resource: LostResource, first: boolean): MaybePromise<Outcome>;
   /** A node that was cut off is back with its sessions: told for each available session here, so that the two sides meet again. */
   healed(session: Session, isBack: (account: Jid) => boolean): MaybePromise<Outcome>;
+  /**
+   * A message was handed to a resource that seemed to be there and was gone: what was decided for that resource is to be decided anew. It
+   * has found its other way already. Told on one node, the resource's or the sender's.
+   */
+  missed(stanza: Stanza, account: Jid): MaybePromise<Outcome>;
 }
 export type ClusterEventName = keyof ClusterHandlers;
 

@@ -55,7 +55,11 @@ export class Registry implements Registrar {
     resumed: [],
     detached: [],
   };
-  readonly clusterEvents: { readonly [Name in ClusterEventName]: ClusterHandlers[Name][] } = { lost: [], healed: [] };
+  readonly clusterEvents: { readonly [Name in ClusterEventName]: ClusterHandlers[Name][] } = {
+    lost: [],
+    healed: [],
+    missed: [],
+  };
   readonly accounts: { readonly [Name in AccountEventName]: AccountHandlers[Name][] } = {
     registered: [],
     passwordChanged: [],

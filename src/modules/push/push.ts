@@ -135,6 +135,13 @@ export const push = defineModule({
       if (!pushVerdict(stanza, policy).push) return undefined;
       return later(account, (registrations) => wake(account, registrations, summaryOf(stanza)), found);
     });
+    // Its sender's node took a session for awake that had just ended. A device that was asleep then too may be woken twice, which is better
+    // than not at all.
+    on.cluster("missed", (stanza, account) =>
+      pushVerdict(stanza, policy).push
+        ? later(account, (registrations) => wake(account, registrations, summaryOf(stanza)))
+        : undefined,
+    );
     // Of sessions that are awake it is remembered until they have acknowledged it. On their own node, whoever has sent it.
     on.stage("delivering", "message", (stanza, session) => {
       if (stanza.type === "error" || session.outlet?.afterAcknowledged === undefined || !isAwake(session))

@@ -6,6 +6,7 @@ import type { SessionDirectory } from "../../cluster/session-directory.ts";
 import { TableFull } from "../../cluster/table-store.ts";
 import type { SessionEnd } from "../../hooks/points.ts";
 import type { Log } from "../../observe/log.ts";
+import { runClusterEvent } from "../../router/from-client.ts";
 import type { OtherNodes, Router } from "../../router/route.ts";
 import type { Origin, Resource } from "../../session/resource.ts";
 import type { Session } from "../../session/session.ts";
@@ -228,8 +229,11 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     const account = stanza.to?.toBare();
     if (account === undefined) return;
     const stored: Promise<void>[] = [];
-    await this.#parts.router.giveBack(stanza, account, { secure: (promise) => void stored.push(promise) });
+    const { router } = this.#parts;
+    await router.giveBack(stanza, account, { secure: (promise) => void stored.push(promise) });
     await Promise.allSettled(stored);
+    const host = stanza.kind === "message" && stanza.type !== "error" ? router.hosts.get(account.domain) : undefined;
+    if (host !== undefined) await runClusterEvent(router, host, "missed", stanza, account);
   }
 
   present(resource: RemoteResource, to: Jid): void {

@@ -62,6 +62,17 @@ test("what somebody on another node wrote wakes a device that seemed awake and w
   expect(told).toEqual(["lost"]);
 });
 
+test("what was on its way to a session that has just ended wakes its device, and is told once", async () => {
+  // The other node still believes that she is there.
+  const before = two.core.router.resourceAt(alice.session.jid)!;
+  expect(before.available).toBe(true);
+  await one.core.keeper.end(alice.session, "closed");
+  await writes("just too late");
+  expect(told).toEqual(["just too late"]);
+  await writes("later");
+  expect(told).toEqual(["just too late", "later"]);
+});
+
 test("a session that moves with its node wakes its device when the client does not come back", async () => {
   alice.deaf = true;
   await writes("lost");
