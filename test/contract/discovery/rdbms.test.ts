@@ -160,10 +160,16 @@ await eachDatabase(describe, (database) => {
   test(
     "of two that take the same dead place only one gets it",
     inStore(async (store) => {
-      await discoveryOf(store, "a").discovery.register();
+      const dead = await discoveryOf(store, "a").discovery.register();
       let asked = 0;
-      // The first question finds the dead one; whoever was slower asks again, and finds a living one.
-      const isAlive = async () => asked++ >= 2;
+      const bothHaveAsked = Promise.withResolvers<void>();
+      // Both find the dead one before either takes its place; whoever is slower asks again, and finds a living one.
+      const isAlive = async (node: RegisteredNode) => {
+        if (node.incarnation !== dead.incarnation) return true;
+        if (++asked === 2) bothHaveAsked.resolve();
+        await bothHaveAsked.promise;
+        return false;
+      };
       const both = [discoveryOf(store, "a", { isAlive }), discoveryOf(store, "a", { isAlive })];
       const results = await Promise.allSettled(both.map(({ discovery }) => discovery.register()));
       expect(results.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
