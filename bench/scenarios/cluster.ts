@@ -58,6 +58,7 @@ const figures: readonly Figure[] = [
   value("miss", "ns, an account without", 0),
   value("find", "ns, a full address", 0),
   value("read", "ns, one read of memory", 0),
+  value("least", "ns, a name hashed and one read", 0),
   value("readySeconds", "s until it is ready", 2),
   value("giverTurn", "giver's longest turn, ms", 1),
   value("takerTurn", "taker's longest turn, ms", 1),
