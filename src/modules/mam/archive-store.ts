@@ -241,14 +241,17 @@ export class ArchiveStore {
   /**
    * Replaces the newest message that bears this `id` attribute, went to or came from `peer`, and was sent in that direction.
    * `tombstone` makes the new stanza of the old one, or says undefined where it is another message (it was found by a hash).
+   * Resolves, once committed, with whether it was there and was replaced.
    */
-  retract(
+  async retract(
     writes: GroupCommit,
     original: SentMessage,
     tombstone: (stanza: string) => string | undefined,
-  ): Promise<void> {
-    return writes.add({
+  ): Promise<boolean> {
+    let done = false;
+    await writes.add({
       run: async (trx) => {
+        done = false;
         const db = trx as Transaction<ArchiveTables>;
         const rows = await db
           .selectFrom("archive_messages")
@@ -262,10 +265,14 @@ export class ArchiveStore {
           .execute();
         for (const { id, stanza } of rows) {
           const replaced = tombstone(stanza);
-          if (replaced !== undefined) return replaceStanza(db, original.owner, id, replaced);
+          if (replaced === undefined) continue;
+          await replaceStanza(db, original.owner, id, replaced);
+          done = true;
+          return;
         }
       },
     });
+    return done;
   }
 
   /** Replaces one message, as `retract` does; resolves with whether it is there and was replaced. */
@@ -274,17 +281,19 @@ export class ArchiveStore {
   }
 
   /** As `replace`, in the order of other writes. */
-  replaceLater(
+  async replaceLater(
     writes: GroupCommit,
     owner: string,
     id: bigint,
     tombstone: (row: ArchiveRow) => string | undefined,
-  ): Promise<void> {
-    return writes.add({
+  ): Promise<boolean> {
+    let done = false;
+    await writes.add({
       run: async (trx) => {
-        await replaceById(trx as Transaction<ArchiveTables>, owner, id, tombstone);
+        done = await replaceById(trx as Transaction<ArchiveTables>, owner, id, tombstone);
       },
     });
+    return done;
   }
 
   /** Removes some of the oldest messages up to this id; true when there may be more. */

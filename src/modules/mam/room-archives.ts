@@ -20,10 +20,20 @@ import { type ArchiveRow, ArchiveStore } from "./archive-store.ts";
 import { conversationOf, referenceToSender } from "./archive-tables.ts";
 import { type ArchivePolicy, archiveVerdict, searchableText } from "./archive-verdict.ts";
 import type { PartOptions } from "./options.ts";
-import { archivedStanza, moderatedElement, retractedElement, retractionIn, tombstoneOf } from "./tombstone.ts";
+import {
+  archivedStanza,
+  moderatedElement,
+  retractedElement,
+  retractionIn,
+  retractOnceWritten,
+  tombstoneOf,
+} from "./tombstone.ts";
 import { wordsOf } from "./words.ts";
 
-export type RoomArchivesHouse = Pick<ModuleContext<unknown>, "store" | "writes" | "written" | "clock" | "sessionsOf">;
+export type RoomArchivesHouse = Pick<
+  ModuleContext<unknown>,
+  "store" | "writes" | "written" | "writtenElsewhere" | "clock" | "sessionsOf"
+>;
 
 export class RoomArchives implements RoomArchiveService {
   readonly features: readonly string[];
@@ -67,9 +77,11 @@ export class RoomArchives implements RoomArchiveService {
     const original = retraction === undefined ? undefined : parseTimeId(retraction.messageId);
     if (retraction === undefined || original === undefined) return { id: id.toString(), stored };
     const element = retractedElement(retraction.by, timeOfId(id));
-    const retracted = this.#store.replaceLater(writes, owner, original, (row) =>
-      isSender(row, sender) ? tombstoneOf(row.stanza, element) : undefined,
-    );
+    const retract = () =>
+      this.#store.replaceLater(writes, owner, original, (row) =>
+        isSender(row, sender) ? tombstoneOf(row.stanza, element) : undefined,
+      );
+    const retracted = retractOnceWritten(retract, () => this.#house.writtenElsewhere());
     return { id: id.toString(), stored: Promise.all([stored, retracted]).then(() => undefined) };
   }
 

@@ -54,3 +54,18 @@ export function tombstoneOf(text: string, retracted: Xml, meant?: { messageId: s
   const inner = xml`${occupant}${retracted}`.text;
   return new Stanza("message", stanza.to, stanza.from, stanza.type, stanza.id, "", inner, undefined).toXml();
 }
+
+/**
+ * Carries a retraction out. The message may have been taken in by another node, which holds it still: one that is not found is
+ * looked for once more when the other nodes have written.
+ */
+export async function retractOnceWritten(
+  retract: () => Promise<boolean>,
+  writtenElsewhere: () => undefined | Promise<void>,
+): Promise<void> {
+  if (await retract()) return;
+  const others = writtenElsewhere();
+  if (others === undefined) return;
+  await others;
+  await retract();
+}

@@ -28,12 +28,21 @@ import { conversationOf, referenceToMessage } from "./archive-tables.ts";
 import { type ArchivePolicy, archiveVerdict, searchableText } from "./archive-verdict.ts";
 import type { userOptions } from "./options.ts";
 import type { PreferenceBook } from "./preferences.ts";
-import { archivedStanza, retractedElement, retractionIn, tombstoneOf } from "./tombstone.ts";
+import { archivedStanza, retractedElement, retractionIn, retractOnceWritten, tombstoneOf } from "./tombstone.ts";
 import { wordsOf } from "./words.ts";
 
 export type UserArchivesHouse = Pick<
   ModuleContext<unknown>,
-  "domain" | "store" | "writes" | "clock" | "sessionsOf" | "resourcesOf" | "accountExists" | "notices" | "written"
+  | "domain"
+  | "store"
+  | "writes"
+  | "clock"
+  | "sessionsOf"
+  | "resourcesOf"
+  | "accountExists"
+  | "notices"
+  | "written"
+  | "writtenElsewhere"
 >;
 
 /** Accounts that are known to exist without asking the database again. */
@@ -203,9 +212,9 @@ export class UserArchives implements ArchiveService {
     const { messageId, by } = retraction;
     const element = retractedElement(by, timeOfId(id));
     const original = { owner, messageId, peer: peer.bare, outgoing };
-    const retracted = this.#store.retract(writes, original, (text) =>
-      tombstoneOf(text, element, { messageId, by: stanza.from! }),
-    );
+    const retract = () =>
+      this.#store.retract(writes, original, (text) => tombstoneOf(text, element, { messageId, by: stanza.from! }));
+    const retracted = retractOnceWritten(retract, () => this.#house.writtenElsewhere());
     return Promise.all([stored, retracted]).then(() => undefined);
   }
 

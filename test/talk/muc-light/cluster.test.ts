@@ -126,3 +126,27 @@ test("of a room that is over nothing is left, also of what another node was stil
   const archived = talk.store.tables<{ archive_messages: { owner: string } }>().selectFrom("archive_messages");
   expect(await archived.select("owner").where("owner", "=", room).execute()).toEqual([]);
 });
+
+test("a retraction at one node finds the message that another has not written yet", async () => {
+  const [, bob, carol] = await start();
+  const [, second, third] = talk.nodes;
+  const phone = await talk.login(third!, "bob@localhost/phone");
+  for (const device of [bob, phone]) device!.takes();
+  const said = bob!.patient().sends(say("oops"));
+  for (let round = 0; bob!.got.length === 0 && round < 20; round++) await talk.clock.advanceSettling(0.1);
+  const id = bob!.takes()[0]!.child("stanza-id", "urn:xmpp:sid:0")!.attr("id");
+  const retraction = `<retract xmlns='urn:xmpp:message-retract:1' id='${id}'/>`;
+  const takenBack = phone.patient().sends(`<message type='groupchat' id='r1' to='${room}'>${retraction}</message>`);
+  for (let round = 0; third!.core.writes.length === 0 && round < 20; round++) await talk.clock.advanceSettling(0.1);
+  // What the third node writes comes before what the second still holds.
+  await third!.core.writes.flush();
+  expect(second!.core.writes.length).toBeGreaterThan(0);
+  await talk.settle();
+  await Promise.all([said, takenBack]);
+  carol!.takes();
+  await carol!.sends(`<iq type='set' id='q' to='${room}'><query xmlns='urn:xmpp:mam:2'/></iq>`);
+  await talk.settle();
+  const archive = carol!.takes().map((stanza) => stanza.toXml());
+  expect(archive.filter((text) => text.includes("<retracted")).length).toBe(1);
+  expect(archive.filter((text) => text.includes("oops")).length).toBe(0);
+});
