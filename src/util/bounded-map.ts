@@ -43,6 +43,11 @@ export class BoundedMap<Key, Value> {
     return this.#entries.delete(key);
   }
 
+  /** Those set longest ago first. */
+  entries(): IterableIterator<[Key, Value]> {
+    return this.#entries.entries();
+  }
+
   clear(): void {
     this.#entries.clear();
   }

@@ -1,11 +1,13 @@
 /** Roles and affiliations (XEP-0045 sections 5, 8, 9 and 10): who may change whose, and what comes of it. */
-import { type Effect, type MaybePromise, type Outcome, reply } from "../../hooks/effect.ts";
+import { type Effect, type MaybePromise, type Outcome, reply, route } from "../../hooks/effect.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
+import { message } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { raw, xml } from "../../xml/xml.ts";
 import { putOut } from "./entering.ts";
+import { invitation } from "./invitations.ts";
 import type { Room } from "./room.ts";
 import type { RoomConfig } from "./room-config.ts";
 import { announce, itemXml, notice } from "./room-presence.ts";
@@ -15,6 +17,7 @@ import {
   affiliationRow,
   firstRole,
   isAtLeast,
+  nickKey,
   type Occupant,
   type Role,
 } from "./room-state.ts";
@@ -47,9 +50,14 @@ export function getLists(room: Room, from: Jid, query: Element): Outcome {
     throw new StanzaError("bad-request", { text: "The list of which role or affiliation is wanted?" });
   }
   const items: string[] = [];
+  // A list stands in an answer once, however often it is asked for.
+  const given = new Set<string>();
   for (const item of wanted) {
     const affiliation = affiliationNames.find((name) => name === item.attr("affiliation"));
     const role = roleNames.find((name) => name === item.attr("role"));
+    const list = affiliation ?? role ?? "";
+    if (given.has(list)) continue;
+    given.add(list);
     if (affiliation !== undefined && affiliation !== "none") items.push(...affiliationList(room, from, affiliation));
     else if (role !== undefined && role !== "none") items.push(...roleList(room, from, role));
     else throw new StanzaError("bad-request", { text: "There is no such role or affiliation" });
@@ -113,16 +121,38 @@ export function setLists(room: Room, from: Jid, query: Element): MaybePromise<Ou
     if (role !== undefined) roles.push(roleChange(item, role));
     else affiliations.push(newAffiliation(room, item, affiliation!));
   }
+  if (hasTwice(roles.map(({ nick }) => nick)) || hasTwice(affiliations.map(({ jid }) => jid.bare))) {
+    throw new StanzaError("bad-request", { text: "A request changes nobody twice" });
+  }
   const actor = room.state.occupantAt(from);
   if (affiliations.length === 0) {
     checkRoles(room, from, actor, roles);
     return changeRoles(room, actor, roles);
   }
   if (roles.length > 0) throw new StanzaError("bad-request", { text: "Roles and affiliations are changed apart" });
-  return room.inOrder(() => {
+  return room.inOrder(async () => {
     checkAffiliations(room, from, affiliations);
-    return changeAffiliationsNow(room, actor?.nick, affiliations);
+    const invited = newcomers(room, affiliations);
+    const effects = await changeAffiliationsNow(room, actor?.nick, affiliations);
+    return [...effects, ...invite(room, actor, from, invited)];
   });
+}
+
+/** Section 9.5: who becomes a member of a room for members, and is not there. */
+function newcomers(room: Room, changes: readonly NewAffiliation[]): NewAffiliation[] {
+  if (!room.state.config.membersOnly) return [];
+  return changes.filter(({ jid, affiliation }) => affiliation === "member" && room.ownAffiliationOf(jid) === "none");
+}
+
+function invite(room: Room, actor: Occupant | undefined, from: Jid, invited: readonly NewAffiliation[]): Effect[] {
+  const inviter = room.state.config.anonymous ? (actor?.address ?? room.jid) : from;
+  return invited.map(({ jid, reason }) =>
+    route(message({ from: room.jid, to: jid, payload: invitation(room, inviter, reason) })),
+  );
+}
+
+function hasTwice(keys: readonly string[]): boolean {
+  return new Set(keys).size < keys.length;
 }
 
 function roleChange(item: Element, text: string): RoleChange {
@@ -153,7 +183,7 @@ function newAffiliation(room: Room, item: Element, text: string): NewAffiliation
   }
   // A nickname beside an address is the one reserved for a member (section 9.5).
   const reserved = address !== undefined && nick !== undefined && affiliation !== "outcast" ? nick : undefined;
-  return { jid, affiliation, reason: reasonOf(item), nick: reserved };
+  return { jid, affiliation, reason: reasonOf(item), nick: reserved === "" ? null : reserved };
 }
 
 /** Throws `StanzaError`: item-not-found, forbidden, not-allowed. */
@@ -165,6 +195,7 @@ function checkRoles(room: Room, from: Jid, actor: Occupant | undefined, changes:
   for (const { nick, role } of changes) {
     const target = room.state.occupants.get(nick);
     if (target === undefined) throw new StanzaError("item-not-found", { text: "Nobody of that name is in the room" });
+    if (target === actor && role === "none") continue;
     const theirs = room.affiliationOf(target.account);
     const higher = isAtLeast(theirs, "admin") && !(own === "owner" && theirs === "admin");
     // Whose affiliation makes him moderator keeps that role (section 9.7), and is put out by nobody of his rank.
@@ -191,6 +222,7 @@ function changeRole(room: Room, occupant: Occupant, role: Occupant["role"], acto
   const roleBefore = occupant.role;
   occupant.role = role;
   occupant.changed();
+  room.state.keepVoice(occupant);
   return announce(room, occupant, { roleBefore, actor, reason });
 }
 
@@ -205,6 +237,9 @@ function checkAffiliations(room: Room, from: Jid, changes: readonly NewAffiliati
       throw new StanzaError("conflict", { text: "You cannot ban yourself" });
     }
     if (nick !== undefined && nick !== null) checkReserved(room, jid, nick);
+  }
+  if (hasTwice(changes.flatMap(({ nick }) => (nick === undefined || nick === null ? [] : [nickKey(nick)])))) {
+    throw new StanzaError("conflict", { text: "A nickname belongs to one person" });
   }
   keepsAnOwner(room, changes);
   withinLimit(room, changes);

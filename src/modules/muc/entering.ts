@@ -20,7 +20,7 @@ import {
   tellOthers,
   toSelf,
 } from "./room-presence.ts";
-import { firstRole, isAtLeast, newSession, nickKey, Occupant, type OccupantSession } from "./room-state.ts";
+import { isAtLeast, newSession, nickKey, Occupant, type OccupantSession } from "./room-state.ts";
 
 export function takePresence(room: Room, stanza: Stanza): MaybePromise<Outcome> {
   switch (stanza.type) {
@@ -105,6 +105,9 @@ function enter(room: Room, stanza: Stanza, nickOwner: string | undefined): Outco
   if (room.over) throw new StanzaError("item-not-found", { text: "The room is gone" });
   const from = stanza.from!;
   if (state.occupantAt(from) !== undefined) return handled;
+  // Whoever leaves and comes back is told to all as one who changes his presence.
+  const { minPresenceIntervalMs } = house.options;
+  checkInterval(room, room.enteredAt.get(from.full) ?? 0, minPresenceIntervalMs, "presence");
   const address = stanza.to!;
   const x = stanza.child("x", ns.muc);
   const limits = historyLimits(x, state.config.maxHistory, house.clock.now());
@@ -114,7 +117,8 @@ function enter(room: Room, stanza: Stanza, nickOwner: string | undefined): Outco
   const created = state.locked && state.size === 0;
   const session = newSession(from, shown);
   session.presenceAt = house.clock.monotonic();
-  const role = joined?.role ?? firstRole(room.affiliationOf(from), state.config);
+  if (minPresenceIntervalMs > 0) room.enteredAt.set(from.full, session.presenceAt);
+  const role = joined?.role ?? state.roleOnEntering(from, room.affiliationOf(from));
   const occupant = joined ?? new Occupant(address, from.toBare(), state.occupantId(from), role);
   visitorStatus(room, occupant, session);
   if (joined === undefined) house.conferences.entered(from.bare);

@@ -7,6 +7,7 @@ import { message, type Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { attributes, type Xml, xml } from "../../xml/xml.ts";
 import { changeAffiliations } from "./affiliations.ts";
+import { checkInterval, pace } from "./pace.ts";
 import type { Room } from "./room.ts";
 import { isAtLeast, occupantIdXml } from "./room-state.ts";
 
@@ -24,8 +25,9 @@ export function takeInvitation(room: Room, stanza: Stanza): MaybePromise<Outcome
 }
 
 async function invite(room: Room, stanza: Stanza, invites: readonly Element[]): Promise<Outcome> {
-  const { occupant } = room.sender(stanza);
+  const { occupant, session } = room.sender(stanza);
   const { config } = room.state;
+  const { options, clock } = room.house;
   const affiliation = room.affiliationOf(stanza.from!);
   const mayInvite = config.allowUserInvites || occupant.role === "moderator" || isAtLeast(affiliation, "admin");
   if (!mayInvite) throw new StanzaError("forbidden", { text: "You may not invite others to this room" });
@@ -37,13 +39,22 @@ async function invite(room: Room, stanza: Stanza, invites: readonly Element[]): 
     if (jid === undefined) throw new StanzaError("jid-malformed", { text: "Whom to invite is missing" });
     return jid;
   });
+  // Invitations reach people outside, so nobody sends more of them than he says in the room.
+  checkInterval(room, session.messageAt, options.minMessageIntervalMs, "messages");
+  session.messageAt = clock.monotonic();
+  const slowed = pace(room, stanza, options.userMessageShaper);
+  if (slowed !== undefined) {
+    await slowed;
+    if (room.state.occupantAt(session.jid) !== occupant) return handled;
+  }
   const effects: Effect[] = [];
   if (config.membersOnly) {
-    const strangers = invitees.filter((jid) => room.affiliationOf(jid) === "none");
-    if (strangers.length > 0 && !isAtLeast(affiliation, "admin")) {
-      throw new StanzaError("forbidden", { text: "Only admins invite to a room for members" });
+    const strangers = new Map<string, Jid>();
+    for (const jid of invitees) if (room.affiliationOf(jid) === "none") strangers.set(jid.bare, jid.toBare());
+    if (strangers.size > 0 && !config.allowUserInvites && !isAtLeast(affiliation, "admin")) {
+      throw new StanzaError("forbidden", { text: "Only admins invite to this room for members" });
     }
-    const items = strangers.map((jid) => ({ jid: jid.toBare(), affiliation: "member" as const }));
+    const items = [...strangers.values()].map((jid) => ({ jid, affiliation: "member" as const }));
     if (items.length > 0) effects.push(...(await changeAffiliations(room, occupant.nick, items)));
   }
   // In a room that hides addresses the inviter is known by his address there.
@@ -76,6 +87,9 @@ export function invitation(
 
 /** The refusal goes back to who invited, in the name of the room. */
 function declined(room: Room, stanza: Stanza, decline: Element): Outcome {
+  if (room.affiliationOf(stanza.from!) === "outcast") {
+    throw new StanzaError("forbidden", { text: "You are banned from the room" });
+  }
   const to = parseJid(decline.attr("to") ?? "");
   if (to === undefined) throw new StanzaError("jid-malformed", { text: "Whose invitation is declined is missing" });
   const inRoom = to.bare === room.jid.bare ? room.state.occupants.get(to.resource) : undefined;

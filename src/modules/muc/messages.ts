@@ -1,5 +1,5 @@
 /** Messages to a room: what is said to all, the subject, private messages, invitations, requests. */
-import { drop, type Effect, handled, type MaybePromise, type Outcome, secureBy, spread } from "../../hooks/effect.ts";
+import { type Effect, handled, type MaybePromise, type Outcome, secureBy, spread } from "../../hooks/effect.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { ns } from "../../stanza/ns.ts";
 import { message, type Stanza } from "../../stanza/stanza.ts";
@@ -13,6 +13,10 @@ import { type Occupant, type OccupantSession, occupantIdXml } from "./room-state
 
 export function takeMessage(room: Room, stanza: Stanza): MaybePromise<Outcome> {
   if (stanza.type === "error") return takeError(room, stanza);
+  if (room.state.locked && room.state.occupantAt(stanza.from!) === undefined) {
+    // Section 17.1: before its owner has configured it, there is no room.
+    throw new StanzaError("item-not-found", { text: "There is no such room" });
+  }
   const toRoom = stanza.to!.resource === "";
   if (stanza.type === "groupchat") {
     if (!toRoom) {
@@ -164,7 +168,7 @@ function privateMessage(room: Room, stanza: Stanza): Outcome {
     throw new StanzaError("forbidden", { text: "Private messages are not allowed here" });
   }
   if (stanza.has("x", ns.conference) && !room.state.config.allowUserInvites && occupant.role !== "moderator") {
-    return drop("an invitation of an occupant who may not invite");
+    throw new StanzaError("forbidden", { text: "You may not invite others to this room" });
   }
   const inner = `<x xmlns='${ns.mucUser}'/>${occupantIdXml(occupant.id)}`;
   const clean = cleaned(room, stanza);

@@ -14,6 +14,11 @@ const tagChars = 12;
 
 export function passIq(room: Room, stanza: Stanza): Outcome {
   if (stanza.type === "result" || stanza.type === "error") return passAnswer(room, stanza);
+  const isStranger = room.state.occupantAt(stanza.from!) === undefined;
+  if (isStranger && (stanza.has("query", ns.discoInfo) || stanza.has("query", ns.discoItems))) {
+    // XEP-0045 section 6.6.
+    throw new StanzaError("bad-request", { text: "Occupants are asked by occupants" });
+  }
   const { occupant, session } = room.sender(stanza);
   const target = room.state.occupants.get(stanza.to!.resource);
   if (target === undefined) throw new StanzaError("item-not-found", { text: "Nobody of that name is in the room" });

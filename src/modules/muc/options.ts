@@ -96,13 +96,13 @@ export const mucOptions = {
     option.integer({ doc: "Most characters in a room's description.", default: 10_000, min: 1 }),
   ),
   min_message_interval: option.duration({
-    doc: "Shortest time between two messages of an occupant to the room.",
+    doc: "Shortest time between two messages of an occupant to the room, invitations included.",
     default: 0,
     min: 0,
     unit: "s",
   }),
   min_presence_interval: option.duration({
-    doc: "Shortest time between two changes of an occupant's presence or nickname.",
+    doc: "Shortest time between two changes of an occupant's presence or nickname, and until a device enters again.",
     default: 0,
     min: 0,
     unit: "s",

@@ -179,7 +179,7 @@ const fields: readonly ConfigField[] = [
     take(values, config, limits) {
       const [text = ""] = values;
       const most = text === "" || text === "none" ? limits.maxUsers : Number(text);
-      if (!Number.isInteger(most) || most < 1 || most > limits.maxUsers) {
+      if (!/^(\d{1,9}|none|)$/.test(text) || most < 1 || most > limits.maxUsers) {
         throw new StanzaError("not-acceptable", { text: `A room has at most ${limits.maxUsers} occupants` });
       }
       config.maxUsers = most;

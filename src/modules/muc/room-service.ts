@@ -39,6 +39,8 @@ export class RoomService {
   readonly lists: RoomLists;
   readonly viewers: RoomViewers;
   readonly #house: RoomHouse;
+  /** Not everybody may use the service. */
+  readonly #isForSome: boolean;
   readonly #placement: Placement;
   readonly #rooms = new Map<string, Room>();
   /** How many stanzas wait for a room that is not in memory. */
@@ -62,6 +64,7 @@ export class RoomService {
   constructor(domain: string, context: ModuleContext<MucOptions>) {
     this.domain = domain;
     this.context = context;
+    this.#isForSome = context.options.access !== "all";
     this.store = new RoomStore(context.store, domain);
     this.#placement = context.placement("muc");
     this.#placement.onConflict((key) => this.#yield(key));
@@ -143,6 +146,11 @@ export class RoomService {
   /** Takes whatever is addressed to the domain or to anything in it. */
   take(stanza: Stanza, origin: Origin | undefined): MaybePromise<Outcome> {
     const to = stanza.to!;
+    if (this.#isForSome && asks(stanza) && !this.context.access.allow(this.context.options.access, stanza.from!)) {
+      const error = new StanzaError("forbidden", { text: "You may not use this service" });
+      if (stanza.kind === "presence") return refusal(stanza, error);
+      throw error;
+    }
     if (to.local === "") return this.#toService(stanza);
     const home = this.#placement.home(to.bare);
     if (home !== undefined) {
@@ -529,6 +537,12 @@ export class RoomService {
       }
     }
   }
+}
+
+/** Whether a stanza wants something; answers, errors and farewells are taken from everybody. */
+function asks({ kind, type }: Stanza): boolean {
+  if (kind === "presence") return type === undefined;
+  return kind === "iq" ? type === "get" || type === "set" : type !== "error";
 }
 
 const subjectXml = (text: string): string => xml`<subject>${text}</subject>`.text;

@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { Stanza } from "../../stanza/stanza.ts";
+import { BoundedMap } from "../../util/bounded-map.ts";
 import { escapeAttribute } from "../../xml/xml.ts";
 import { History, type HistoryDescription } from "./history.ts";
 import type { OccupantRole, RoomConfig } from "./room-config.ts";
@@ -102,6 +103,7 @@ export interface RoomDescription {
   readonly occupants: readonly OccupantDescription[];
   readonly history: HistoryDescription;
   readonly vcard: string | undefined;
+  readonly voices?: readonly (readonly [account: string, role: OccupantRole])[];
 }
 
 export class RoomState {
@@ -125,6 +127,8 @@ export class RoomState {
   /** Nicknames in use, and those registered with the addresses of their owners, as people see them. */
   readonly #used = new Map<string, Occupant>();
   readonly #reserved = new Map<string, string>();
+  /** Who was given voice by a moderator, or lost it, by bare address. */
+  readonly #voices = new BoundedMap<string, OccupantRole>(voicesMost);
   #everyone: readonly Jid[] | undefined = undefined;
 
   constructor(jid: Jid, config: RoomConfig, stored: StoredRoom, historyMax: number, locked: boolean) {
@@ -210,8 +214,22 @@ export class RoomState {
     if (this.#used.get(nickKey(occupant.nick)) === occupant) this.#used.delete(nickKey(occupant.nick));
   }
 
+  /** Section 5.1.1: in a moderated room a role that was given or taken outlasts the visit, as long as the room is in memory. */
+  keepVoice({ account, role }: Occupant): void {
+    if (this.config.moderated && role !== "moderator") this.#voices.set(account.bare, role);
+    else this.#voices.delete(account.bare);
+  }
+
+  /** The role somebody of this affiliation enters with. */
+  roleOnEntering(account: Jid, affiliation: Affiliation): OccupantRole {
+    const role = firstRole(affiliation, this.config);
+    if (role === "moderator" || !this.config.moderated) return role;
+    return this.#voices.get(account.bare) ?? role;
+  }
+
   /** Undefined takes the affiliation away. */
   affiliate(jid: string, next: Affiliated | undefined): void {
+    this.#voices.delete(jid);
     const before = this.affiliations.get(jid);
     if (before?.nick !== undefined) this.#reserved.delete(nickKey(before.nick));
     if (next === undefined) this.affiliations.delete(jid);
@@ -248,6 +266,7 @@ export class RoomState {
       })),
       history: this.history.describe(),
       vcard: this.vcard,
+      voices: [...this.#voices.entries()],
     };
   }
 
@@ -263,11 +282,16 @@ export class RoomState {
         state.add(occupant, newSession(known(session.jid), shownOf(session.extra, session.inner)));
       }
     }
+    // A node of an earlier version does not tell them.
+    for (const [account, role] of description.voices ?? []) state.#voices.set(account, role);
     state.history.restore(description.history);
     state.vcard = description.vcard;
     return state;
   }
 }
+
+/** Most accounts whose voice one room remembers. */
+const voicesMost = 1_000;
 
 export function newSession(jid: Jid, presence: Stanza): OccupantSession {
   return { jid, presence, messageAt: 0, presenceAt: 0 };

@@ -62,6 +62,8 @@ export class Room {
   #waiting = 0;
   /** Private messages whose errors are passed back, as `to\nfrom\nid`. */
   readonly privately = new BoundedMap<string, true>(privatelyMost);
+  /** When a device has entered last, for the shortest interval of presence. */
+  readonly enteredAt = new BoundedMap<string, number>(enteredMost);
   /** Until when the room is busy with what was said, by its shaper. */
   busyUntil = 0;
 
@@ -186,3 +188,4 @@ export class Room {
 
 const changesWaitingMost = 100;
 const privatelyMost = 200;
+const enteredMost = 1_000;

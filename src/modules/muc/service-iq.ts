@@ -20,6 +20,7 @@ const listMost = 1_000;
 
 const features: readonly string[] = [
   ns.muc,
+  ns.mucStableId,
   ns.mucUnique,
   ns.discoInfo,
   ns.discoItems,
@@ -34,10 +35,6 @@ const features: readonly string[] = [
 export function takeServiceIq(service: RoomService, stanza: Stanza): MaybePromise<Outcome> {
   if (stanza.type !== "get" && stanza.type !== "set") return [];
   if (stanza.to!.resource !== "") throw new StanzaError("service-unavailable");
-  const { options, access } = service.context;
-  if (!access.allow(options.access, stanza.from!)) {
-    throw new StanzaError("forbidden", { text: "You may not use this service" });
-  }
   const payload = stanza.firstChild()!;
   const outcome = answer(service, stanza, payload);
   return outcome instanceof Promise ? outcome.then((settled) => answered(stanza, settled)) : answered(stanza, outcome);

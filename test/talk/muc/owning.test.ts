@@ -443,7 +443,7 @@ test("operators handle rooms as nobody else may", async () => {
   await rooms.kick(den, "Bob", "bye");
   expect(await hears(bob)).toEqual(["presence unavailable Bob none none bob@localhost/pc (bye) 307 110"]);
   await rooms.enter(den, jid("bob@localhost/pc"), "Bob", undefined);
-  expect((await hears(bob))[1]).toStartWith("presence Bob none participant");
+  expect((await hears(bob))[1]).toStartWith("presence Bob none visitor");
   await expect(rooms.enter(den, jid("dave@localhost/pc"), "Bob", undefined)).rejects.toThrow("in use");
   await rooms.exit(den, jid("bob@localhost/pc"), "Bob");
   await talk.login("carol@localhost/pc");
