@@ -1,5 +1,6 @@
 /** SASL as XMPP uses it (RFC 6120 section 6, XEP-0388): what a mechanism is told, and what it answers. */
 import type { Clock } from "../util/clock.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Randomness } from "../util/random.ts";
 import type { AccountLookup, FastToken, FastTokenLookup } from "./account-lookup.ts";
 import type { ChannelBindings } from "./channel-bindings.ts";
@@ -64,6 +65,11 @@ export interface SaslContext {
   hasher: PasswordHasher;
   /** Makes answers for accounts that do not exist; see `Decoys`. */
   decoys: Decoys;
+  /**
+   * Called when a password is about to be checked, for this prepared localpart: resolves when the attempt may be heard, to false when
+   * nobody waits for its answer any more.
+   */
+  heard?(username: string): MaybePromise<boolean>;
   /** XEP-0484; undefined outside SASL2 or where FAST is off. */
   fast?: FastRequest | undefined;
 }

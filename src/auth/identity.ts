@@ -6,6 +6,9 @@ import { keyBytes, type ScramHash, type ScramKeys } from "./credentials.ts";
 import type { Decoys } from "./exchange.ts";
 import { saltBytes } from "./password-hashing.ts";
 
+/** What can be no name is kept so far, for the log and the throttle; a name has at most 1,023 bytes. */
+const strangeNameUnitsMax = 64;
+
 /** Whether this authorization identity is absent or names the very account that logs in, as `local@domain`. */
 export function authzidFits(authzid: string, username: string, domain: string): boolean {
   return authzid === "" || parseJid(authzid)?.full === `${username}@${domain}`;
@@ -17,7 +20,9 @@ export function authzidFits(authzid: string, username: string, domain: string): 
  */
 export function localOf(text: string): { username: string; known: boolean } {
   const username = prepareLocal(text);
-  return username === undefined ? { username: text, known: false } : { username, known: true };
+  return username === undefined
+    ? { username: text.slice(0, strangeNameUnitsMax), known: false }
+    : { username, known: true };
 }
 
 /** Keys no password fits, the same for the same name every time. */

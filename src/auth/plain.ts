@@ -39,6 +39,7 @@ export class PlainExchange implements SaslExchange {
     const { username, known } = localOf(authcid);
     if (!authzidFits(authzid, username, domain)) return failure("invalid-authzid", undefined, username);
     const password = saslprep(passwordText);
+    if ((await this.context.heard?.(username)) === false) return failure("aborted");
     if (password === undefined) return failure("not-authorized", undefined, username);
 
     const credentials: Credentials = (known ? await accounts.credentials(username, domain) : undefined) ?? {};

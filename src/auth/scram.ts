@@ -1,5 +1,6 @@
 /** RFC 5802 and RFC 7677: SCRAM, the server's side, with and without channel binding. */
 import { createHmac, hash as digestOf, timingSafeEqual } from "node:crypto";
+import type { MaybePromise } from "../util/maybe-promise.ts";
 import { type ChannelBindingType, channelBindingTypes } from "./channel-bindings.ts";
 import { base64, type Credentials, decodeBase64, keyBytes, type ScramHash, type ScramKeys } from "./credentials.ts";
 import { decodeMessage, failure, malformed, type SaslContext, type SaslExchange, type SaslStep } from "./exchange.ts";
@@ -115,7 +116,13 @@ export class ScramExchange implements SaslExchange {
     return { challenge: Buffer.from(serverFirst, "utf8") };
   }
 
-  private takeFinal(state: Extract<State, { at: "final" }>, message: Uint8Array): SaslStep {
+  private takeFinal(state: Extract<State, { at: "final" }>, message: Uint8Array): MaybePromise<SaslStep> {
+    const heard = this.context.heard?.(state.username) ?? true;
+    if (!(heard instanceof Promise)) return this.check(state, message);
+    return heard.then((waits) => (waits ? this.check(state, message) : failure("aborted")));
+  }
+
+  private check(state: Extract<State, { at: "final" }>, message: Uint8Array): SaslStep {
     const { first, serverFirst, nonce, username, decoy, keys } = state;
     const text = decodeMessage(message);
     const final = text === undefined ? undefined : parseClientFinal(text);

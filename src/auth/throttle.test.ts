@@ -13,7 +13,11 @@ function setUp(): { throttle: LoginThrottle; clock: StillClock } {
 describe("login throttle", () => {
   test("the first mistakes are free, then each doubles the delay up to the bound", () => {
     const { throttle } = setUp();
-    const delays = Array.from({ length: 10 }, () => throttle.failed("192.0.2.1", "a@b"));
+    const delays = Array.from({ length: 10 }, () => {
+      const delay = throttle.delayMs("192.0.2.1", "a@b");
+      throttle.failed("192.0.2.1", "a@b");
+      return delay;
+    });
     expect(delays).toEqual([0, 0, 0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     expect(throttle.delayMs("192.0.2.1", "other@b")).toBe(30_000);
   });
@@ -28,10 +32,10 @@ describe("login throttle", () => {
 
   test("it fades with time", () => {
     const { throttle, clock } = setUp();
-    for (let index = 0; index < 8; index++) throttle.failed("192.0.2.1", "a@b");
+    for (let index = 0; index < 7; index++) throttle.failed("192.0.2.1", "a@b");
     expect(throttle.delayMs("192.0.2.1", "")).toBe(16_000);
     clock.time += limits.halfLifeMs;
-    expect(throttle.delayMs("192.0.2.1", "")).toBe(1000);
+    expect(throttle.delayMs("192.0.2.1", "")).toBe(2000);
     clock.time += limits.halfLifeMs;
     expect(throttle.delayMs("192.0.2.1", "")).toBe(0);
   });
@@ -48,20 +52,27 @@ describe("login throttle", () => {
     for (let index = 0; index < 6; index++) throttle.failed("192.0.2.1", "a@b");
     throttle.succeeded("a@b");
     expect(throttle.delayMs("198.51.100.1", "a@b")).toBe(0);
-    expect(throttle.delayMs("192.0.2.1", "a@b")).toBe(4000);
+    expect(throttle.delayMs("192.0.2.1", "a@b")).toBe(8000);
   });
 
   test("memory is bounded; who failed last is remembered", () => {
     const { throttle } = setUp();
     for (let index = 0; index < 5; index++) throttle.failed("192.0.2.1", "");
     for (let index = 0; index < 99; index++) throttle.failed(`10.0.0.${index}`, `user${index}@b`);
-    expect(throttle.delayMs("192.0.2.1", "")).toBe(2000);
+    expect(throttle.delayMs("192.0.2.1", "")).toBe(4000);
     throttle.failed("192.0.2.1", "");
     for (let index = 0; index < 99; index++) throttle.failed(`10.0.1.${index}`, `other${index}@b`);
-    expect(throttle.delayMs("192.0.2.1", "")).toBe(4000);
+    expect(throttle.delayMs("192.0.2.1", "")).toBe(8000);
     throttle.failed("10.0.2.1", "");
     expect(throttle.delayMs("192.0.2.1", "")).toBe(0);
     expect(throttle.size).toBe(2 * limits.entries);
+  });
+
+  test("an address that does not count is not counted", () => {
+    const { throttle } = setUp();
+    for (let index = 0; index < 10; index++) throttle.failed("", "a@b");
+    expect(throttle.delayMs("", "c@b")).toBe(0);
+    expect(throttle.size).toBe(1);
   });
 
   test("the defaults let nobody wait longer than half a minute", () => {

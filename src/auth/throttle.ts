@@ -1,4 +1,4 @@
-/** Growing delays after wrong passwords, by address and by account. Pure: it tells how long to wait, its caller waits. */
+/** Growing delays for passwords after wrong ones, by address and by account. Pure: it tells how long to wait, its caller waits. */
 import { isIPv6 } from "node:net";
 import type { Clock } from "../util/clock.ts";
 
@@ -41,20 +41,22 @@ export class LoginThrottle {
     this.limits = limits;
   }
 
-  /** Milliseconds to wait before the next attempt from this address at this account (a bare address; "" = not known yet) is heard. */
+  /**
+   * Milliseconds to wait before the next attempt from this address at this account (a bare address) is heard, be it right or wrong: who
+   * guesses need not wait for an answer that says no. "" for an address or account that does not count.
+   */
   delayMs(address: string, account: string): number {
     const { addressMaxMs, accountMaxMs } = this.limits;
     return Math.max(
-      this.delayOf(this.addresses.get(network(address)), addressMaxMs),
+      address === "" ? 0 : this.delayOf(this.addresses.get(network(address)), addressMaxMs),
       account === "" ? 0 : this.delayOf(this.accounts.get(account), accountMaxMs),
     );
   }
 
-  /** Counts a failed attempt; returns the delay before its answer. */
-  failed(address: string, account: string): number {
-    this.count(this.addresses, network(address));
+  /** Counts a failed attempt. */
+  failed(address: string, account: string): void {
+    if (address !== "") this.count(this.addresses, network(address));
     if (account !== "") this.count(this.accounts, account);
-    return this.delayMs(address, account);
   }
 
   /**
@@ -76,7 +78,8 @@ export class LoginThrottle {
 
   private delayOf(entry: Entry | undefined, maxMs: number): number {
     if (entry === undefined) return 0;
-    const beyond = Math.round(this.scoreOf(entry)) - this.limits.free;
+    // As if it were one more failure, which is known only afterwards.
+    const beyond = Math.round(this.scoreOf(entry)) + 1 - this.limits.free;
     return beyond <= 0 ? 0 : Math.min(maxMs, this.limits.baseMs * 2 ** (beyond - 1));
   }
 

@@ -95,6 +95,7 @@ export async function startCore(parts: CoreParts): Promise<Core> {
   );
   const keeper = new SessionKeeper(router, clock, {
     sessionsPerAccountMax: parts.sessionsPerAccountMax,
+    isOpen: (account) => accounts.isOpen(account),
     rememberedMax: parts.rememberedSessionsMax,
   });
   const accountRows = new Accounts(store);

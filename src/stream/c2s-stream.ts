@@ -107,6 +107,11 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     return this.socket.secure || isLoopbackAddress(this.socket.remoteAddress);
   }
 
+  /** TLS is demanded here, and not on yet: nothing else is offered, or taken (RFC 6120 section 5.3.1). */
+  get needsTls(): boolean {
+    return this.environment.listener.tls === "starttls_required" && !this.socket.secure;
+  }
+
   get remoteAddress(): string {
     return this.socket.remoteAddress;
   }
@@ -239,6 +244,8 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
         throw new StreamError("bad-format", "A stream header is expected");
       case "stranger":
         if (this.#isClose(frame)) return this.#farewell();
+        if (this.needsTls && frame.ns !== ns.tls)
+          throw new StreamError("policy-violation", "This server demands TLS first");
         switch (frame.ns) {
           case ns.tls:
             return this.#startTls(frame);

@@ -10,6 +10,7 @@ import type { LoginThrottle } from "../auth/throttle.ts";
 import type { FastTokenService } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
 import type { Clock } from "../util/clock.ts";
+import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Randomness } from "../util/random.ts";
 
 /** What a stream tells about its connection. */
@@ -96,7 +97,13 @@ export class Mechanisms {
   }
 
   /** Begins an exchange; undefined when that mechanism is not on offer here. */
-  begin(host: Host, mechanism: string, connection: ConnectionSecurity, fast?: FastRequest): SaslExchange | undefined {
+  begin(
+    host: Host,
+    mechanism: string,
+    connection: ConnectionSecurity,
+    heard: (username: string) => MaybePromise<boolean>,
+    fast?: FastRequest,
+  ): SaslExchange | undefined {
     const offered = this.offered(host, connection);
     const byToken = fast !== undefined && this.tokenMechanisms(host, connection).includes(mechanism);
     if (!byToken && !offered.includes(mechanism)) return undefined;
@@ -110,6 +117,7 @@ export class Mechanisms {
       randomness: this.#parts.randomness,
       hasher: this.#parts.hasher,
       decoys: authentication.decoys,
+      heard,
       fast: byToken ? fast : undefined,
     });
   }

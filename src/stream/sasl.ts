@@ -1,10 +1,13 @@
 /** SASL on a client's stream: the profile of RFC 6120 section 6, and what it shares with XEP-0388's. */
 import { decodeBase64 } from "../auth/credentials.ts";
 import type { SaslCondition, SaslStep, SaslSuccess } from "../auth/exchange.ts";
+import { isHashedToken } from "../auth/ht.ts";
 import type { MaybePromise } from "../hooks/effect.ts";
+import type { Host } from "../router/host.ts";
 import { StreamError } from "../stanza/errors.ts";
 import { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
+import { isLoopbackAddress } from "../util/ip-address.ts";
 import type { Frame } from "../xml/scanner.ts";
 import { frameAttribute } from "../xml/scanner.ts";
 import { escapeText } from "../xml/xml.ts";
@@ -36,7 +39,12 @@ export const saslProfile: SaslProfile = {
 /** `<auth mechanism='…'>initial response</auth>`: an empty body means none, `=` an empty one (RFC 6120 section 6.4.2). */
 export function startSasl(stream: C2sStream, state: Stranger, frame: Frame): MaybePromise<void> {
   const mechanism = frameAttribute(frame, "mechanism") ?? "";
-  const exchange = stream.environment.mechanisms.begin(state.host, mechanism, stream.connection);
+  const exchange = stream.environment.mechanisms.begin(
+    state.host,
+    mechanism,
+    stream.connection,
+    hearing(stream, state.host),
+  );
   const initial = decodeResponse(frame.inner);
   if (exchange === undefined) return fail(stream, state, saslProfile, "", "invalid-mechanism");
   if (initial === undefined) return fail(stream, state, saslProfile, mechanism, "incorrect-encoding");
@@ -131,9 +139,33 @@ function writeFailure(
 }
 
 /**
- * Tells a failure; after too many the stream ends. A wrong password is answered after a delay that grows with each, for
- * the address and for the account; the connection is not read meanwhile.
+ * When a password is heard: after wrong ones it waits ever longer, for the address and for the account, and so does a right one. The
+ * connection is not read meanwhile; false when it is gone.
  */
+export function hearing(stream: C2sStream, host: Host): (username: string) => MaybePromise<boolean> {
+  return (username) => {
+    const { clock, mechanisms } = stream.environment;
+    const delay = mechanisms.throttle.delayMs(countedAddress(stream), accountOf(host, username));
+    if (delay === 0) return true;
+    // The wait is ours, not the client's.
+    stream.stopTimeout();
+    return new Promise<void>((resolve) => clock.after(delay, resolve)).then(() => {
+      if (stream.isOpen) stream.startStateTimeout();
+      return stream.isOpen;
+    });
+  };
+}
+
+/** A proxy on this machine may stand for anybody, so one who guesses there must not slow the others. */
+function countedAddress(stream: C2sStream): string {
+  return isLoopbackAddress(stream.remoteAddress) ? "" : stream.remoteAddress;
+}
+
+function accountOf(host: Host, username: string | undefined): string {
+  return username === undefined ? "" : `${username}@${host.domain}`;
+}
+
+/** Tells a failure; after too many the stream ends. */
 export function fail(
   stream: C2sStream,
   state: Stranger | Exchanging,
@@ -142,22 +174,17 @@ export function fail(
   condition: SaslCondition,
   text?: string,
   username?: string,
-): MaybePromise<void> {
+): void {
   const { environment } = stream;
-  const tell = (): void => {
-    if (!stream.isOpen) return;
-    stream.startStateTimeout();
-    writeFailure(stream, profile, condition, text);
-    if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many failed attempts to authenticate");
-    stream.become({ at: "stranger", host: state.host, triesLeft: state.triesLeft - 1, claimed: state.claimed });
-  };
   environment.observer.login(mechanism, "failure");
-  if (condition !== "not-authorized") return tell();
-  const account = username === undefined ? "" : `${username}@${state.host.domain}`;
-  environment.log.info({ remote: stream.remoteAddress, account, mechanism }, "wrong credentials");
-  const delay = environment.mechanisms.throttle.failed(stream.remoteAddress, account);
-  if (delay === 0) return tell();
-  // The wait is ours, not the client's.
-  stream.stopTimeout();
-  return new Promise<void>((resolve) => environment.clock.after(delay, resolve)).then(tell);
+  if (condition === "not-authorized") {
+    const account = accountOf(state.host, username);
+    environment.log.info({ remote: stream.remoteAddress, account, mechanism }, "wrong credentials");
+    // Nobody guesses a token: a client with an old one, after a new password perhaps, is no attack.
+    if (!isHashedToken(mechanism)) environment.mechanisms.throttle.failed(countedAddress(stream), account);
+  }
+  stream.startStateTimeout();
+  writeFailure(stream, profile, condition, text);
+  if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many failed attempts to authenticate");
+  stream.become({ at: "stranger", host: state.host, triesLeft: state.triesLeft - 1, claimed: state.claimed });
 }

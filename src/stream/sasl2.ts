@@ -12,7 +12,7 @@ import { escapeAttribute, escapeText } from "../xml/xml.ts";
 import { establishSession, fullJid } from "./bind.ts";
 import type { C2sStream } from "./c2s-stream.ts";
 import { ManagedStream } from "./managed-stream.ts";
-import { advance, decodeResponse, type Exchanging, fail, type SaslProfile, type Stranger } from "./sasl.ts";
+import { advance, decodeResponse, type Exchanging, fail, hearing, type SaslProfile, type Stranger } from "./sasl.ts";
 import { featuresAfterLogin, featuresWhenBound, sasl2Offered } from "./stream-features.ts";
 
 const uuid4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
@@ -42,7 +42,13 @@ export function startSasl2(stream: C2sStream, state: Stranger, frame: Frame): Re
     isHashedToken(mechanism) && keeper !== undefined && request.userAgent !== undefined
       ? { tokens: keeper, userAgentId: request.userAgent, count: request.fast?.count }
       : undefined;
-  const exchange = stream.environment.mechanisms.begin(state.host, mechanism, stream.connection, fast);
+  const exchange = stream.environment.mechanisms.begin(
+    state.host,
+    mechanism,
+    stream.connection,
+    hearing(stream, state.host),
+    fast,
+  );
   if (exchange === undefined) return fail(stream, state, sasl2Profile, "", "invalid-mechanism");
   if (initialText !== undefined && initial === undefined)
     return fail(stream, state, sasl2Profile, mechanism, "incorrect-encoding");

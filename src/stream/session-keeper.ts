@@ -19,6 +19,8 @@ import { ResumptionTable } from "./resumption-table.ts";
 export interface SessionKeeperLimits {
   /** Resources one account may have bound; one more closes the oldest. */
   readonly sessionsPerAccountMax: (account: Jid) => number;
+  /** Whether there is such an account, which nobody removes just now. */
+  readonly isOpen: (account: Jid) => MaybePromise<boolean>;
   /** Sessions of which `h` is remembered after their end. */
   readonly rememberedMax: number;
 }
@@ -41,9 +43,18 @@ export class SessionKeeper {
 
   /**
    * Binds a full JID. A session that holds it already is closed with `<conflict/>` (RFC 6120 section 7.7.2.2: the newer
-   * wins), and so is the oldest when the account has too many.
+   * wins), and so is the oldest when the account has too many. Throws `StreamError` when the account has been removed since its client
+   * logged in.
    */
   bind(host: Host, jid: Jid, link: SessionLink): MaybePromise<Session> {
+    const open = this.#limits.isOpen(jid.toBare());
+    return open instanceof Promise
+      ? open.then((settled) => this.#bind(host, jid, link, settled))
+      : this.#bind(host, jid, link, open);
+  }
+
+  #bind(host: Host, jid: Jid, link: SessionLink, open: boolean): MaybePromise<Session> {
+    if (!open) throw new StreamError("not-authorized", "The account was removed");
     const replaced: Resource[] = [];
     const same = this.#router.resourceAt(jid);
     if (same !== undefined) replaced.push(same);

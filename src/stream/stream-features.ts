@@ -8,7 +8,7 @@ import type { Offer } from "./mechanisms.ts";
 export function featuresBeforeLogin(stream: C2sStream, host: Host): string {
   const { listener, mechanisms } = stream.environment;
   const canStart = !stream.secure && (listener.tls === "starttls" || listener.tls === "starttls_required");
-  if (canStart && listener.tls === "starttls_required") return `<starttls xmlns='${ns.tls}'><required/></starttls>`;
+  if (stream.needsTls) return `<starttls xmlns='${ns.tls}'><required/></starttls>`;
   const offer = mechanisms.offer(host, stream.connection);
   let features = (canStart ? `<starttls xmlns='${ns.tls}'/>` : "") + authenticationFeatures(stream, host, offer);
   const stranger = { remoteAddress: stream.remoteAddress, secure: stream.secure };

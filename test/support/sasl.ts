@@ -106,7 +106,22 @@ export async function scramLogin(
   const bare = `n=${username},r=clientnonce`;
   const first = await exchange.start(bytes(gs2 + bare));
   if (!("challenge" in first)) return { step: first, signature: "" };
-  const serverFirst = challengeOf(first);
+  const { final, signature } = scramFinal(bare, challengeOf(first), { hash, password, gs2, binding });
+  const step = await exchange.next(bytes(tamper ? tamper(final) : final));
+  return { step, signature };
+}
+
+/** The client's last message, and the signature it expects of the server. */
+export function scramFinal(
+  bare: string,
+  serverFirst: string,
+  {
+    hash,
+    password,
+    gs2 = "n,,",
+    binding,
+  }: Pick<ScramLogin, "hash" | "gs2" | "binding"> & { readonly password: string },
+): { readonly final: string; readonly signature: string } {
   const [nonce, salt, iterations] = serverFirst.split(",").map((field) => field.slice(2)) as [string, string, string];
   const salted = pbkdf2Sync(password, Buffer.from(salt, "base64"), Number(iterations), keyBytes[hash], hash);
   const clientKey = createHmac(hash, salted).update("Client Key").digest();
@@ -114,10 +129,9 @@ export async function scramLogin(
   const cbind = Buffer.concat([bytes(gs2), binding ?? new Uint8Array(0)]).toString("base64");
   const withoutProof = `c=${cbind},r=${nonce}`;
   const authMessage = `${bare},${serverFirst},${withoutProof}`;
-  const signature = createHmac(hash, storedKey).update(authMessage).digest();
-  const proof = Buffer.from(clientKey.map((byte, index) => byte ^ (signature[index] as number))).toString("base64");
+  const mask = createHmac(hash, storedKey).update(authMessage).digest();
+  const proof = Buffer.from(clientKey.map((byte, index) => byte ^ (mask[index] as number))).toString("base64");
   const serverKey = createHmac(hash, salted).update("Server Key").digest();
-  const final = `${withoutProof},p=${proof}`;
-  const step = await exchange.next(bytes(tamper ? tamper(final) : final));
-  return { step, signature: `v=${createHmac(hash, serverKey).update(authMessage).digest("base64")}` };
+  const signature = `v=${createHmac(hash, serverKey).update(authMessage).digest("base64")}`;
+  return { final: `${withoutProof},p=${proof}`, signature };
 }

@@ -1,0 +1,133 @@
+/** What a client's stream allows, and when: TLS first where it is demanded, passwords at a measured pace, sessions for accounts that exist. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { sasl2 } from "../../src/modules/sasl2.ts";
+import { plain } from "../support/raw-client.ts";
+import { StreamTalk } from "../support/stream-talk.ts";
+
+let talk: StreamTalk;
+beforeEach(async () => {
+  talk = await StreamTalk.start({ modules: [sasl2] });
+  await talk.account("alice");
+});
+afterEach(() => talk.stop());
+
+describe("where TLS is demanded", () => {
+  const required = { tls: "starttls_required" } as const;
+
+  test("nobody logs in before", async () => {
+    const client = talk.connect(required);
+    expect(await client.opens()).not.toContain("mechanism");
+    client.write(
+      "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>bixhPSxuPWFsaWNlLHI9eA==</auth>",
+    );
+    await client.endsWith("policy-violation");
+  });
+
+  test("not even from this machine, whose clients may send passwords in clear elsewhere", async () => {
+    const client = talk.connect(required, "127.0.0.1");
+    await client.opens();
+    client.write(plain("alice", "secret"));
+    await client.endsWith("policy-violation");
+  });
+
+  test.each([
+    ["SASL2", "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'/>"],
+    ["a registration", "<iq type='get' id='1'><query xmlns='jabber:iq:register'/></iq>"],
+  ])("there is no %s before", async (_what, element) => {
+    const client = talk.connect(required, "127.0.0.1");
+    await client.opens();
+    client.write(element);
+    await client.endsWith("policy-violation");
+  });
+
+  test("behind it all goes on as usual", async () => {
+    const client = await talk.stream(required);
+    await client.logsIn("alice");
+    expect(await client.binds("x")).toContain("result");
+  });
+});
+
+describe("wrong passwords", () => {
+  /** So many of this account, by clients that do not wait for the answer. */
+  async function guesses(count: number, account: string, address?: string): Promise<void> {
+    for (let made = 0; made < count; made++) {
+      const client = await talk.stream({}, address);
+      await client.tries(account, `guess ${made}`);
+      // Who guesses needs no answer that says no.
+      if (made < 3) await client.until("</failure>");
+      client.breaks();
+    }
+  }
+
+  test("whoever guesses is heard ever later, be it right or wrong", async () => {
+    await guesses(3, "alice");
+    const client = await talk.stream();
+    await client.tries("alice", "secret");
+    await client.hearsNothing();
+    talk.clock.advance(999);
+    await client.hearsNothing();
+    talk.clock.advance(1);
+    await client.until("<success");
+  });
+
+  test("connections that break before they are heard are not heard at all", async () => {
+    await guesses(50, "alice");
+    talk.clock.advance(1_000);
+    const client = await talk.stream();
+    await client.tries("alice", "secret");
+    await client.hearsNothing();
+    talk.clock.advance(1_000);
+    await client.until("<success");
+  });
+
+  test("the client has its time for the next step after the wait", async () => {
+    await guesses(3, "alice");
+    const client = await talk.stream({ stateTimeoutMs: 500 });
+    await client.tries("alice", "secret");
+    await client.hearsNothing();
+    talk.clock.advance(1_000);
+    await client.until("<success");
+    talk.clock.advance(1_000);
+    await client.endsWith("connection-timeout");
+  });
+
+  test("at other accounts slow the same address, as an attack on many would come", async () => {
+    await talk.account("bob");
+    await guesses(3, "alice");
+    const client = await talk.stream();
+    await client.tries("bob", "secret");
+    await client.hearsNothing();
+    const elsewhere = await talk.stream({}, "192.0.2.2");
+    await elsewhere.logsIn("bob");
+  });
+
+  test("of others at this machine, perhaps behind the same proxy, slow nobody else", async () => {
+    await talk.account("bob");
+    await guesses(3, "alice", "127.0.0.1");
+    const client = await talk.stream({}, "127.0.0.1");
+    await client.logsIn("bob");
+    const other = await talk.stream({}, "127.0.0.1");
+    await other.tries("alice", "secret");
+    await other.hearsNothing();
+  });
+
+  test("a name that can be none is not remembered at length", async () => {
+    const client = await talk.stream();
+    await client.tries(`${"x".repeat(2_000)}`, "secret");
+    await client.until("</failure>");
+    expect(talk.wrongAccounts).toEqual([`${"x".repeat(64)}@localhost`]);
+  });
+});
+
+describe("an account that is removed", () => {
+  test("has no session any more, also for who had shown its password and not bound a resource", async () => {
+    const alice = await talk.account("gone");
+    const client = await talk.stream();
+    await client.logsIn("gone");
+    await talk.core.accounts.remove(alice);
+    client.write("<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+    await client.endsWith("not-authorized");
+    expect(talk.core.router.resourcesOf(alice)).toEqual([]);
+    expect(talk.strangers).toBe(0);
+  });
+});
