@@ -230,6 +230,7 @@ describe("a stranger", () => {
       welcomeMessage: { subject: "Hi & hello", body: "Be <kind>" },
       registrationWatchers: ["watcher@localhost"],
     });
+    await core!.accounts.register(parseJid("watcher@localhost")!, "secret");
     const watcher = await login("watcher@localhost/desk");
     await takeFromClient(
       core!.router,
