@@ -34,18 +34,6 @@ export const accountCommands: readonly Command[] = [
   },
   {
     category,
-    name: "removeUser",
-    doc: "Removes an account, its sessions and everything stored for it.",
-    example: "meerkat ctl account removeUser --user alice@localhost",
-    arguments: { user },
-    async run(context, args) {
-      const account = await accountOf(context, args.jid("user"));
-      await context.accounts.remove(account);
-      return { jid: account.full, message: `User ${account.full} successfully unregistered` };
-    },
-  },
-  {
-    category,
     name: "changeUserPassword",
     doc: "Sets the password of an account.",
     example: "echo better | meerkat ctl account changeUserPassword --user alice@localhost --newPassword -",
@@ -116,5 +104,17 @@ export const accountCommands: readonly Command[] = [
     example: "meerkat ctl account importUsers --filename users.csv",
     arguments: { filename: argument.required("file", "the CSV file, without a header line") },
     run: (context, args, progress) => context.accounts.importUsers(context.readLines(args.text("filename")), progress),
+  },
+  {
+    category,
+    name: "removeUser",
+    doc: "Removes an account, its sessions and everything stored for it.",
+    example: "meerkat ctl account removeUser --user alice@localhost",
+    arguments: { user },
+    async run(context, args) {
+      const account = await accountOf(context, args.jid("user"));
+      await context.accounts.remove(account);
+      return { jid: account.full, message: `User ${account.full} successfully unregistered` };
+    },
   },
 ];

@@ -86,7 +86,7 @@ export const mucLightCommands: readonly Command[] = [
     name: "createRoom",
     doc: "Makes a room in the name of its owner.",
     example:
-      "meerkat ctl muc_light createRoom --mucDomain muclight.localhost --owner alice@localhost --name Tea --subject Earl",
+      "meerkat ctl muc_light createRoom --mucDomain muclight.localhost --owner alice@localhost --id den --name Tea",
     arguments: {
       mucDomain: argument.required("domain", "the domain of the rooms"),
       owner: argument.required("jid", "its owner"),
@@ -119,17 +119,6 @@ export const mucLightCommands: readonly Command[] = [
     async run(context, args) {
       const address = args.jid("room").toBare();
       return shown(await of(context, address).configure(address, args.jid("owner"), givenFields(args)));
-    },
-  },
-  {
-    category,
-    name: "deleteRoom",
-    doc: "Puts everybody out and removes the room with all that was said in it.",
-    example: "meerkat ctl muc_light deleteRoom --room den@muclight.localhost",
-    arguments: { room },
-    async run(context, args) {
-      await of(context, args.jid("room")).remove(args.jid("room"));
-      return "Room deleted successfully";
     },
   },
   {
@@ -249,6 +238,17 @@ export const mucLightCommands: readonly Command[] = [
       const { deny, allow } = readItems(args.text("items"));
       await ofUser(context, args.jid("user")).setBlocking(await userOf(context, args.jid("user")), deny, allow);
       return "User blocking list updated successfully";
+    },
+  },
+  {
+    category,
+    name: "deleteRoom",
+    doc: "Puts everybody out and removes the room with all that was said in it.",
+    example: "meerkat ctl muc_light deleteRoom --room den@muclight.localhost",
+    arguments: { room },
+    async run(context, args) {
+      await of(context, args.jid("room")).remove(args.jid("room"));
+      return "Room deleted successfully";
     },
   },
 ];

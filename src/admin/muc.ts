@@ -146,18 +146,6 @@ export const mucCommands: readonly Command[] = [
   },
   {
     category,
-    name: "deleteRoom",
-    doc: "Puts everybody out and removes the room with all that was said in it.",
-    example: "meerkat ctl muc deleteRoom --room den@conference.localhost --reason 'no longer needed'",
-    node,
-    arguments: { room, reason },
-    async run(context, args) {
-      await of(context, args.jid("room")).remove(args.jid("room"), args.optionalText("reason"));
-      return "Room deleted successfully";
-    },
-  },
-  {
-    category,
     name: "listRoomUsers",
     doc: "Lists who is in a room.",
     example: "meerkat ctl muc listRoomUsers --room den@conference.localhost",
@@ -332,6 +320,18 @@ export const mucCommands: readonly Command[] = [
         stanza_id: id,
         stanza: stanza.toXml(),
       }));
+    },
+  },
+  {
+    category,
+    name: "deleteRoom",
+    doc: "Puts everybody out and removes the room with all that was said in it.",
+    example: "meerkat ctl muc deleteRoom --room den@conference.localhost --reason 'no longer needed'",
+    node,
+    arguments: { room, reason },
+    async run(context, args) {
+      await of(context, args.jid("room")).remove(args.jid("room"), args.optionalText("reason"));
+      return "Room deleted successfully";
     },
   },
 ];

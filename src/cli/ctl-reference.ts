@@ -16,7 +16,7 @@ export function ctlReference(commands: readonly Command[] = adminCommands): stri
 }
 
 function section(category: string, commands: readonly Command[]): string {
-  const lines = [`### \`${category}\``, "", `${categoryDoc(category, commands)}.`, ""];
+  const lines = [`### \`${category}\``, "", `${categoryDoc(category)}.`, ""];
   lines.push("| command | arguments | what it does |", "| --- | --- | --- |");
   for (const command of commands) {
     const args = Object.entries(command.arguments).map(([name, { required }]) =>

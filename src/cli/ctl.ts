@@ -9,16 +9,23 @@ const categoryDocs: Readonly<Record<string, string>> = {
   account: "Accounts: make, list, import, remove; passwords",
   session: "Who is connected, and ending it",
   roster: "Contacts of accounts and their subscriptions",
-  stanza: "Send messages on behalf of accounts",
+  muc: "Rooms (mod_muc): make, configure and remove them; who is in them, what is said",
+  muc_light: "Groups without presence (mod_muc_light): make, configure and remove them; members, blocking",
+  inbox: "Inboxes (mod_inbox): empty their bins",
+  stanza: "Send messages on behalf of accounts, and read archives (mod_mam)",
+  gdpr: "What is kept of a person",
+  httpUpload: "Uploaded files (mod_http_upload)",
   server: "The node itself: status, log level, stopping",
   stat: "Counts of accounts and sessions",
   cluster: "The nodes of the cluster, what they know of each other, and what is wrong",
   node: "Taking a node out of the cluster",
 };
 
-/** What a category is about. One that nobody described is described by its commands. */
-export function categoryDoc(category: string, commands: readonly AdminCommand[]): string {
-  return categoryDocs[category] ?? commands.map(({ name }) => name).join(", ");
+/** What a category is about. */
+export function categoryDoc(category: string): string {
+  const doc = categoryDocs[category];
+  if (doc === undefined) throw new TypeError(`The category ${category} has no description`);
+  return doc;
 }
 
 const placeholders: Readonly<Record<ArgumentKind, string>> = {
@@ -57,7 +64,7 @@ export function ctlCommand(commands: readonly AdminCommand[] = adminCommands): C
 
   for (const category of new Set(commands.map((command) => command.category))) {
     const own = commands.filter((command) => command.category === category);
-    const doc = categoryDoc(category, own);
+    const doc = categoryDoc(category);
     const group = new Command(category).enablePositionalOptions().summary(doc).description(doc);
     const byDefault = own.find((command) => command.byDefault);
     const elsewhere = (word: string): string | undefined => {

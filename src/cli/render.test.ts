@@ -42,6 +42,11 @@ describe("on a terminal", () => {
     );
   });
 
+  test("a record inside a record has its lines under its name", () => {
+    const result = { file: "/a.zip", rows: { account: 1, roster: 2 }, message: "done" };
+    expect(renderForTerminal(result, style)).toBe("file     /a.zip\nmessage  done\n\nrows\naccount  1\nroster   2\n");
+  });
+
   test("a table wider than the terminal becomes blocks", () => {
     const shown = renderForTerminal(
       [

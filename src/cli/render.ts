@@ -17,8 +17,8 @@ export function renderJson(result: unknown): string {
 }
 
 /**
- * A list of records is a table, a record is lines of `name  value`, a list of values is a value each line. A record with tables in it
- * has them, and its other lists, below each other.
+ * A list of records is a table, a record is lines of `name  value`, a list of values is a value each line. A record with tables or
+ * records in it has them, and its other lists, below each other.
  */
 export function renderForTerminal(result: unknown, style: TerminalStyle): string {
   if (Array.isArray(result)) {
@@ -32,9 +32,10 @@ export function renderForTerminal(result: unknown, style: TerminalStyle): string
 
 function renderSections(record: Readonly<Record<string, unknown>>, style: TerminalStyle): string {
   const entries = Object.entries(record);
-  if (!entries.some(([, value]) => isTable(value))) return renderRecord(record, style);
-  const plain = entries.filter(([, value]) => !Array.isArray(value));
-  const parts = entries.filter(([, value]) => Array.isArray(value));
+  if (!entries.some(([, value]) => isTable(value) || isRecord(value))) return renderRecord(record, style);
+  const isPart = (value: unknown): boolean => Array.isArray(value) || isRecord(value);
+  const plain = entries.filter(([, value]) => !isPart(value));
+  const parts = entries.filter(([, value]) => isPart(value));
   const head = plain.length === 0 ? [] : [renderRecord(Object.fromEntries(plain), style)];
   const sections = parts.map(([name, value]) => `${heading(name, style)}\n${renderForTerminal(value, style)}`);
   return [...head, ...sections].join("\n");
