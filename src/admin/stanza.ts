@@ -1,5 +1,7 @@
 /** `stanza`: sending messages on behalf of an account of ours, and reading its archive. */
 import type { ArchivedMessage } from "../hooks/services.ts";
+import { takeFromClient } from "../router/from-client.ts";
+import { Session } from "../session/session.ts";
 import { message, type StanzaParts } from "../stanza/stanza.ts";
 import { parseTimestamp } from "../stanza/timestamp.ts";
 import { xml } from "../xml/xml.ts";
@@ -10,10 +12,18 @@ const from = argument.required("jid", "the sender, an account of this server");
 const to = argument.required("jid", "the recipient");
 const body = argument.required("text", "what it says");
 
+/** Sends as a client of that account would, so that its archive and its inbox have the message too, and its devices get copies. */
 async function send(context: AdminContext, args: Arguments, parts: StanzaParts) {
-  await accountOf(context, args.jid("from"));
+  const sender = args.jid("from");
+  await accountOf(context, sender);
+  const host = hostOf(context, sender.domain);
   const id = context.random.id(12);
-  await context.router.route(message({ ...parts, id, from: args.jid("from"), to: args.jid("to") }), undefined);
+  const stored: Promise<void>[] = [];
+  // Bound by nobody and in no table: it lasts as long as this one message.
+  const session = new Session(0, sender, host, undefined, context.clock.now());
+  session.outlet = { secure: (promise) => void stored.push(promise), write: () => undefined };
+  await takeFromClient(context.router, host, session, message({ ...parts, id, to: args.jid("to") }));
+  await Promise.all(stored);
   return { id };
 }
 

@@ -1,0 +1,77 @@
+/** `ctl stanza` by conversation: what is sent in somebody's name is his as if a client of his had sent it. */
+import { afterEach, expect, test } from "bun:test";
+import { findCommand } from "../../src/admin/catalogue.ts";
+import { type AdminContext, readArguments } from "../../src/admin/command.ts";
+import { carbons } from "../../src/modules/carbons.ts";
+import { mam } from "../../src/modules/mam/mam.ts";
+import { blocking } from "../../src/modules/privacy/blocking.ts";
+import type { Jid } from "../../src/stanza/jid.ts";
+import { query } from "../support/archive-talk.ts";
+import { Conversation } from "../support/conversation.ts";
+
+let talk: Conversation;
+afterEach(async () => {
+  await talk.stop();
+});
+
+async function run(name: string, args: Readonly<Record<string, unknown>>): Promise<unknown> {
+  const context = {
+    router: talk.router,
+    clock: talk.clock,
+    random: { id: () => "given" },
+    accounts: { exists: (account: Jid) => talk.accounts.has(account.local) },
+  } as unknown as AdminContext;
+  const command = findCommand("stanza", name)!;
+  const done = Promise.resolve(command.run(context, readArguments(command, args), () => undefined));
+  // Writes are grouped by the clock.
+  await talk.clock.advance(100);
+  return done;
+}
+
+const hello = { from: "alice@localhost", to: "bob@localhost", body: "Hello" };
+
+test("a message is in the archives of both, and its sender's devices get copies", async () => {
+  talk = await Conversation.start({ modules: [mam, carbons] });
+  const [phone, tablet, bob] = [
+    await talk.online("alice@localhost/phone"),
+    await talk.online("alice@localhost/tablet"),
+    await talk.online("bob@localhost/desk"),
+  ];
+  for (const person of [phone, tablet]) {
+    await person.sends("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+    await person.takes();
+  }
+  expect(await run("sendMessage", hello)).toEqual({ id: "given" });
+  const [message] = await bob.takes();
+  expect([message!.attr("from"), message!.childText("body")]).toEqual(["alice@localhost", "Hello"]);
+  for (const person of [phone, tablet]) {
+    const [copy] = await person.takes();
+    expect(copy!.child("sent", "urn:xmpp:carbons:2")).toBeDefined();
+  }
+  expect((await query(bob)).bodies).toEqual(["Hello"]);
+  expect((await query(phone)).bodies).toEqual(["Hello"]);
+  const { stanzas } = (await run("getLastMessages", { caller: "alice@localhost" })) as { stanzas: unknown[] };
+  expect(stanzas.length).toBe(1);
+});
+
+test("a message in the name of a device that is there is not copied to that device", async () => {
+  talk = await Conversation.start({ modules: [mam, carbons] });
+  const phone = await talk.online("alice@localhost/phone");
+  await talk.online("alice@localhost/tablet");
+  await talk.online("bob@localhost/desk");
+  await phone.sends("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>");
+  await phone.takes();
+  await run("sendMessage", { ...hello, from: "alice@localhost/phone" });
+  await phone.receivesNothing();
+  expect((await query(phone)).bodies).toEqual(["Hello"]);
+});
+
+test("whom the account has blocked gets nothing in its name", async () => {
+  talk = await Conversation.start({ modules: [mam, blocking] });
+  const phone = await talk.online("alice@localhost/phone");
+  const bob = await talk.online("bob@localhost/desk");
+  await phone.sends("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='bob@localhost'/></block></iq>");
+  await bob.takes();
+  await run("sendMessage", hello);
+  await bob.receivesNothing();
+});
