@@ -48,8 +48,8 @@ export interface StartOptions {
 }
 
 export interface RunningServer {
-  /** What is open and what to do next, in lines for people. */
-  summary(): string[];
+  /** What is open and what to do next, in lines for people; `ctl` is how they give commands. */
+  summary(ctl: string): string[];
   readonly ports: readonly OpenPort[];
   /** Resolves when the node has stopped, whoever asked. */
   readonly stopped: Promise<void>;
@@ -289,7 +289,7 @@ async function build(
   for (const port of ports)
     log.info({ option: port.option, address: port.address, port: port.port }, `${port.kind} open`);
   const again = () => reload({ running: config, log, certificates, load });
-  return { ports, stopped, stop, reload: again, summary: () => summaryOf(node, ports) };
+  return { ports, stopped, stop, reload: again, summary: (ctl) => summaryOf(node, ports, ctl) };
 }
 
 function pageOf(

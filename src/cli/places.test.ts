@@ -1,6 +1,6 @@
 /** Which folder and file are meant when none is named. */
 import { describe, expect, test } from "bun:test";
-import { configFile, dataFolder, type Surroundings } from "./places.ts";
+import { configFile, ctlInvocation, dataFolder, type Surroundings } from "./places.ts";
 
 function around(changes: Partial<Surroundings> & { files?: string[] } = {}): Surroundings {
   const { files = [], ...rest } = changes;
@@ -51,5 +51,22 @@ describe("the configuration", () => {
     ],
   ])("%s", (_, given, surroundings, found) => {
     expect(configFile(given, surroundings)).toBe(found);
+  });
+});
+
+describe("how to give the node commands", () => {
+  test.each<[string, string, Surroundings, string]>([
+    ["in the clone", "/srv/meerkat/data", around({ currentFolder: "/srv/meerkat" }), "./bin/meerkat ctl"],
+    ["from elsewhere", "/srv/meerkat/data", around(), "/srv/meerkat/bin/meerkat ctl"],
+    ["a folder of its own", "/var/lib/meerkat", around(), "/srv/meerkat/bin/meerkat ctl --data /var/lib/meerkat"],
+    [
+      "a folder below, with a space",
+      "/srv/meerkat/my data",
+      around({ currentFolder: "/srv/meerkat" }),
+      "./bin/meerkat ctl --data './my data'",
+    ],
+    ["as a package", "/home/ann/data", around({ packageRoot: installed }), "npx meerkat ctl"],
+  ])("%s", (_, dataDir, surroundings, told) => {
+    expect(ctlInvocation(dataDir, surroundings)).toBe(told);
   });
 });

@@ -4,7 +4,7 @@
  * what lies inside `node_modules` does not survive the next installation.
  */
 import { existsSync } from "node:fs";
-import { dirname, join, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface Surroundings {
@@ -53,4 +53,19 @@ export function adminSocket(dataDir: string): string {
 /** Holds the process id of the node that runs with this data folder. */
 export function pidFile(dataDir: string): string {
   return join(dataDir, "meerkat.pid");
+}
+
+/** How somebody in the same folder gives commands to the node of this data folder, as text for a shell. */
+export function ctlInvocation(dataDir: string, around = processSurroundings()): string {
+  const home = homeOf(around);
+  const program = home === around.packageRoot ? near(join(home, "bin/meerkat"), around) : "npx meerkat";
+  // The next terminal need not have the environment of this one.
+  const data = dataDir === join(home, "data") ? "" : ` --data ${near(dataDir, around)}`;
+  return `${program} ctl${data}`;
+}
+
+/** A path from the current folder where it lies in there. */
+function near(path: string, { currentFolder }: Surroundings): string {
+  const text = relative(currentFolder, path).startsWith("..") ? path : `./${relative(currentFolder, path)}`;
+  return /^[\w./@:+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -35,8 +35,8 @@ export function watchProcesses(options: WatchOptions): Promise<number> | undefin
 }
 
 /** Tells the watching process that this node is up, and obeys it. The node ends with that process. */
-export function reportToWatcher(server: RunningServer, configFile: string): void {
-  const report: NodeReport = { ready: server.summary() };
+export function reportToWatcher(server: RunningServer, configFile: string, summary: readonly string[]): void {
+  const report: NodeReport = { ready: summary };
   process.send?.(report);
   const { settings } = loadConfigFile(configFile, { modules: moduleRegistry(catalogue) });
   const siblings = new Set<string>();

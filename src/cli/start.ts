@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { socketState } from "./admin-client.ts";
 import { CliFailure, exitCode, startFailureLines } from "./failure.ts";
-import { configFile, dataFolder, pidFile } from "./places.ts";
+import { configFile, ctlInvocation, dataFolder, pidFile } from "./places.ts";
 import { isListenFailure, portHint } from "./port-hint.ts";
 import { ownSeat } from "./seat.ts";
 import { type StopSignal, StopSignals } from "./stop-signals.ts";
@@ -56,9 +56,10 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
     if (hint !== undefined) lines.push(hint);
     throw new CliFailure(exitCode.failed, `the server did not start:\n${indented(lines)}`, { cause: error });
   });
+  const summary = server.summary(ctlInvocation(dataDir));
   if (seat === undefined) leavePid(dataDir);
   else {
-    processes.reportToWatcher(server, configuration);
+    processes.reportToWatcher(server, configuration, summary);
     process.on("SIGTERM", () => void stopOrFail(server, "SIGTERM"));
   }
   signals?.whenAsked((signal) => {
@@ -70,7 +71,7 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
   // Of a closed terminal the signal means to stop, see below; for what runs without one it means to read the files again.
   if (process.stdin.isTTY !== true) process.on("SIGHUP", () => server.reload());
   // Where standard output is not a terminal the log goes there, for programs; they find the same in it.
-  if (seat === undefined) show(server.summary());
+  if (seat === undefined) show(summary);
   await server.stopped;
   // Whatever a library may still wait for is of no interest any more.
   process.exit(exitCode.done);

@@ -89,7 +89,11 @@ value = 99`);
       `${HOSTS}[[general.domain_certfile]]\ndomain = "example.org"\ncertfile = "c.pem"\nkeyfile = "k.pem"`,
       { file: "/etc/m.toml" },
     );
-    expect(settings.hosts.get("example.org")!.certificate).toEqual({ certfile: "/etc/c.pem", keyfile: "/etc/k.pem" });
+    expect(settings.hosts.get("example.org")!.certificate).toEqual({
+      option: "general.domain_certfile[0]",
+      certfile: "/etc/c.pem",
+      keyfile: "/etc/k.pem",
+    });
     expect(settings.hosts.get("localhost")!.certificate).toBeUndefined();
   });
 });

@@ -142,7 +142,8 @@ function tls(found: TlsOptions, path: Path, { reading, absolute }: ListenerConte
       problem(reading, [...path, name], "found without certfile; allowed: both or none");
   }
   return Object.freeze({
-    certificate: found.certfile === undefined ? undefined : certificateFiles(found.certfile, found.keyfile, absolute),
+    certificate:
+      found.certfile === undefined ? undefined : certificateFiles(path, found.certfile, found.keyfile, absolute),
     passphrase: found.password,
     ciphers: found.ciphers,
     versions: found.versions,
@@ -150,11 +151,16 @@ function tls(found: TlsOptions, path: Path, { reading, absolute }: ListenerConte
 }
 
 export function certificateFiles(
+  path: Path,
   certfile: string,
   keyfile: string | undefined,
   absolute: (path: string) => string,
 ): CertificateFiles {
-  return Object.freeze({ certfile: absolute(certfile), keyfile: absolute(keyfile ?? certfile) });
+  return Object.freeze({
+    option: pathText(path),
+    certfile: absolute(certfile),
+    keyfile: absolute(keyfile ?? certfile),
+  });
 }
 
 const place = ({ host, path }: HttpPlace): HttpPlace => Object.freeze({ host: host.toLowerCase(), path });

@@ -7,7 +7,9 @@ import { problemText } from "./load.ts";
 describe("a file that is right", () => {
   test("the smallest one has every default", () => {
     const { settings, notes } = load('general.hosts = ["localhost"]');
-    expect(notes).toEqual([]);
+    expect(notes.map(problemText)).toEqual([
+      "m.toml:1:1: listen: takes no clients: there is no c2s and no WebSocket handler",
+    ]);
     expect(settings).toMatchObject({
       file: "m.toml",
       logLevel: "warning",
@@ -64,7 +66,11 @@ value = "allow"`,
       proxyProtocol: true,
       tls: {
         mode: "tls",
-        certificate: { certfile: "/etc/meerkat/cert.pem", keyfile: "/etc/meerkat/cert.pem" },
+        certificate: {
+          option: "listen.c2s[0].tls",
+          certfile: "/etc/meerkat/cert.pem",
+          keyfile: "/etc/meerkat/cert.pem",
+        },
         passphrase: undefined,
         ciphers: undefined,
         versions: ["tlsv1.3"],

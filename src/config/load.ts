@@ -11,7 +11,7 @@ import { FIXED_LIMITS, type Limits, limitConflicts } from "./limits.ts";
 import { c2sListener, certificateFiles, checkAddresses, httpListener } from "./listeners.ts";
 import type { ModuleSchemaRegistry } from "./option.ts";
 import { findPositions } from "./positions.ts";
-import { type Entry, type Note, type Problem, problem, type Reading, resolveTable } from "./resolve.ts";
+import { type Entry, type Note, note, type Problem, problem, type Reading, resolveTable } from "./resolve.ts";
 import type { HostSettings, HttpPool, Settings } from "./settings.ts";
 import { otherTopNames, type RootOptions, rootOptions } from "./spec.ts";
 
@@ -122,7 +122,8 @@ export function loadConfig(toml: string, options: LoadOptions): Config {
   );
   const limits: Limits = Object.freeze({ ...FIXED_LIMITS, ...found.limits });
   const clients = [...listen.c2s, ...listen.http.flatMap(({ handlers }) => handlers.webSocket)];
-  if (clients.length > 0) {
+  if (clients.length === 0) note(reading, ["listen"], "takes no clients: there is no c2s and no WebSocket handler");
+  else {
     const stanzaBytesMax = Math.max(...clients.map((client) => client.stanzaBytesMax));
     for (const { option, text } of limitConflicts(limits, stanzaBytesMax)) problem(reading, ["limits", option], text);
   }
@@ -200,12 +201,13 @@ function certificates(
   const files = new Map<string, HostSettings["certificate"]>();
   general.domainCertfile.forEach(({ domain: written, certfile, keyfile }, index) => {
     const domain = normalDomain(written)!;
-    const path = ["general", "domain_certfile", index, "domain"];
+    const table = ["general", "domain_certfile", index];
+    const path = [...table, "domain"];
     if (!domains.has(domain)) {
       const allowed = [...domains].map((name) => JSON.stringify(name)).join(", ");
       problem(reading, path, `found "${written}"; allowed: one of general.hosts, ${allowed}`);
     } else if (files.has(domain)) problem(reading, path, `found "${written}" twice; allowed: one certificate each`);
-    files.set(domain, certificateFiles(certfile, keyfile, absolute));
+    files.set(domain, certificateFiles(table, certfile, keyfile, absolute));
   });
   return files;
 }

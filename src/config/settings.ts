@@ -8,6 +8,8 @@ export type TlsVersion = "tlsv1.2" | "tlsv1.3";
 
 /** PEM files of a certificate; the paths are absolute. */
 export interface CertificateFiles {
+  /** The table of the configuration that names them, such as `general.domain_certfile[0]`; undefined for our own. */
+  readonly option: string | undefined;
   readonly certfile: string;
   /** The same file as `certfile` when that holds the key too. */
   readonly keyfile: string;

@@ -6,10 +6,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { CertificateFiles, Settings, TlsSettings } from "../config/settings.ts";
 import type { Log } from "../observe/log.ts";
-import { keepSelfSigned } from "../runtime/bun/certificate.ts";
-import { type HostCertificate, ServerCertificates } from "../runtime/bun/tls.ts";
+import { certificateFault, keepSelfSigned } from "../runtime/bun/certificate.ts";
+import { type HostCertificate, ServerCertificates, TlsConfigurationError } from "../runtime/bun/tls.ts";
 import { watchFiles } from "../runtime/bun/watch-files.ts";
 import type { Clock } from "../util/clock.ts";
+import { systemReason } from "../util/system-reason.ts";
 
 /** How often the files are looked at. */
 const watchMs = 60_000;
@@ -31,7 +32,7 @@ export async function loadCertificates(
   log: Log,
 ): Promise<NodeCertificates> {
   const kept = await keepSelfSigned(join(dataDir, "tls"), [...settings.hosts.keys()], clock.now());
-  const own: CertificateFiles = { certfile: kept.certificateFile, keyfile: kept.keyFile };
+  const own: CertificateFiles = { option: undefined, certfile: kept.certificateFile, keyfile: kept.keyFile };
   const loaded = new Map<TlsSettings, ServerCertificates>();
   let usesSelfSigned = false;
 
@@ -80,18 +81,51 @@ export async function loadCertificates(
   };
 }
 
+/** Throws `TlsConfigurationError`, which names option and file, when they cannot be used. */
 function read(files: CertificateFiles, hosts: readonly string[], passphrase: string | undefined): HostCertificate {
-  return {
-    hosts,
-    certificate: readFileSync(files.certfile, "utf8"),
-    key: readFileSync(files.keyfile, "utf8"),
-    passphrase,
-  };
+  const certificate = readPart(files, "certfile");
+  const key = readPart(files, "keyfile");
+  const fault = certificateFault(certificate, key, passphrase);
+  if (fault !== undefined) throw unusable(files, fault.part, fault.reason);
+  return { hosts, certificate, key, passphrase };
 }
+
+function readPart(files: CertificateFiles, part: "certfile" | "keyfile"): string {
+  try {
+    return readFileSync(files[part], "utf8");
+  } catch (error) {
+    throw unusable(files, part, `cannot be read: ${systemReason(error)}`);
+  }
+}
+
+function unusable(files: CertificateFiles, part: "certfile" | "keyfile", reason: string): TlsConfigurationError {
+  const option = files.option === undefined ? "" : `${files.option}.${part}: `;
+  return new TlsConfigurationError(`${option}${files[part]} ${reason}`);
+}
+
+/** What is wrong with the configured certificates; nothing when a node could use them all. */
+export function certificateProblems(settings: Settings): string[] {
+  const problems = new Set<string>();
+  const check = (files: CertificateFiles, passphrase: string | undefined): void => {
+    try {
+      read(files, [], passphrase);
+    } catch (error) {
+      if (!(error instanceof TlsConfigurationError)) throw error;
+      problems.add(error.message);
+    }
+  };
+  const ofHosts = [...settings.hosts.values()].flatMap(({ certificate }) => certificate ?? []);
+  for (const { certificate, passphrase } of tlsListeners(settings)) {
+    for (const files of [...ofHosts, ...(certificate === undefined ? [] : [certificate])]) check(files, passphrase);
+  }
+  return [...problems];
+}
+
+const tlsListeners = ({ listen }: Settings): TlsSettings[] =>
+  [...listen.c2s, ...listen.http].flatMap(({ tls }) => tls ?? []);
 
 /** The files of all certificates that the operator configured. */
 function configured(settings: Settings): CertificateFiles[] {
-  const listeners = [...settings.listen.c2s, ...settings.listen.http].map((listener) => listener.tls?.certificate);
   const hosts = [...settings.hosts.values()].map((host) => host.certificate);
-  return [...listeners, ...hosts].filter((files) => files !== undefined);
+  return [...tlsListeners(settings).map((tls) => tls.certificate), ...hosts].filter((files) => files !== undefined);
 }

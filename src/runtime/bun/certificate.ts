@@ -110,6 +110,32 @@ export function assertKeyFits(certificate: string, key: string, passphrase?: str
     throw new Error("the private key belongs to another certificate");
 }
 
+/** Why a certificate and its key cannot be used, and which of the two files is at fault; undefined when they can. */
+export function certificateFault(
+  certificate: string,
+  key: string,
+  passphrase?: string,
+): { readonly part: "certfile" | "keyfile"; readonly reason: string } | undefined {
+  try {
+    new X509Certificate(certificate);
+  } catch {
+    // What the library says of it names its own functions.
+    return { part: "certfile", reason: "holds no certificate (PEM)" };
+  }
+  try {
+    createPrivateKey(passphrase === undefined ? { key } : { key, passphrase });
+  } catch {
+    const locked = key.includes("ENCRYPTED") ? ", or needs another password" : "";
+    return { part: "keyfile", reason: `holds no private key (PEM)${locked}` };
+  }
+  try {
+    assertKeyFits(certificate, key, passphrase);
+  } catch (error) {
+    return { part: "keyfile", reason: `does not fit: ${(error as Error).message}` };
+  }
+  return undefined;
+}
+
 /** A self-signed certificate on disk is replaced at a start when it ends within this time. */
 export const renewBeforeDays = 30;
 
