@@ -6,7 +6,8 @@
  *     npm test -- --no-skips      a skipped test counts as a failure (for CI)
  *
  * Files that start servers or browsers run in processes of their own, one after the other, so that none waits for another.
- * The output of a group is printed when something in it failed. Skipped tests are listed by name.
+ * Each such group says when it has ended. What it printed follows when something in it failed; at the end of everything stand skipped
+ * tests by name, and failed ones with their errors.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -14,14 +15,19 @@ import { glob } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type Failure, type Report, readReport, strayErrors, told, withoutPassed } from "./test-report.ts";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const testTimeoutMs = 30_000;
+/** For one test; so long that only a test that hangs meets it, also on a busy machine. */
+const testTimeoutMs = 60_000;
 
-interface Tally {
-  passed: number;
-  failed: number;
-  skipped: string[];
+/** For one group; so long that only one that hangs meets it, and short enough that what it printed is still seen. */
+const groupTimeoutMs = 8 * 60_000;
+
+interface Run {
+  readonly report: Report;
+  readonly output: string;
+  readonly seconds: number;
 }
 
 /** Each folder of end-to-end tests starts servers of its own, so those files run apart from each other. */
@@ -38,58 +44,77 @@ async function findTests(wanted: readonly string[]): Promise<string[]> {
   return files.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part))).sort();
 }
 
-async function runGroup(files: readonly string[], reportFile: string): Promise<{ code: number; output: string }> {
+async function runGroup(files: readonly string[], reportFile: string): Promise<Run> {
   const args = ["test", `--timeout=${testTimeoutMs}`, "--reporter=junit", `--reporter-outfile=${reportFile}`];
+  const started = performance.now();
   const child = spawn(process.execPath, [...args, ...files.map((file) => `./${file}`)], { cwd: root });
   let output = "";
   child.stdout.on("data", (chunk: Buffer) => (output += chunk));
   child.stderr.on("data", (chunk: Buffer) => (output += chunk));
-  const code = await new Promise<number>((done) => child.on("close", (status) => done(status ?? 1)));
-  return { code, output };
+  const timer = setTimeout(() => child.kill("SIGKILL"), groupTimeoutMs);
+  interrupt = () => child.kill("SIGKILL");
+  const ending = await new Promise<string | number>((done) => {
+    child.on("close", (code, signal) => done(signal ?? code ?? "an unknown error"));
+  });
+  clearTimeout(timer);
+  const seconds = (performance.now() - started) / 1000;
+  return { report: reportOf(reportFile, files, ending, output), output, seconds };
 }
 
-/** Counts by JUnit's report; a group that died without one has failed. */
-function tallyOf(reportFile: string, code: number): Tally {
-  let report: string;
+/** Whatever made the group end badly is among the failures, also where its report says nothing of it. */
+function reportOf(file: string, files: readonly string[], ending: string | number, output: string): Report {
+  let report: Report = { passed: 0, failures: [], skipped: [] };
   try {
-    report = readFileSync(reportFile, "utf8");
-  } catch (cause) {
-    console.error(`no report: ${(cause as Error).message}`);
-    return { passed: 0, failed: 1, skipped: [] };
+    report = readReport(readFileSync(file, "utf8"));
+  } catch {
+    // It died before it could write one; then it did not end with 0.
   }
-  const tally: Tally = { passed: 0, failed: 0, skipped: [] };
-  for (const [, attributes, body] of report.matchAll(/<testcase ([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)) {
-    if (body?.includes("<skipped")) tally.skipped.push(nameOf(attributes!));
-    else if (body?.includes("<failure") || body?.includes("<error")) tally.failed++;
-    else tally.passed++;
+  const failures: Failure[] = [...report.failures, ...strayErrors(output)];
+  if (ending !== 0 && failures.length === 0) {
+    const error = `The process of the tests ended with ${ending}. It printed last:\n${output.trimEnd().slice(-4_000)}`;
+    failures.push({ place: files.length === 1 ? files[0]! : `one of ${files.length} files`, name: "(all)", error });
   }
-  if (code !== 0 && tally.failed === 0) tally.failed = 1;
-  return tally;
+  return { ...report, failures };
 }
 
-function nameOf(attributes: string): string {
-  const attribute = (name: string) => new RegExp(`(?:^|\\s)${name}="([^"]*)"`).exec(attributes)?.[1] ?? "";
-  return `${attribute("file") || attribute("classname")}: ${attribute("name")}`;
+function progressOf(files: readonly string[], { report, seconds }: Run): string {
+  const { passed, failures, skipped } = report;
+  const counts = [`${passed} passed`];
+  if (failures.length > 0) counts.push(`${failures.length} FAILED`);
+  if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
+  return `${files.length === 1 ? files[0] : `${files.length} files`}: ${counts.join(", ")} in ${seconds.toFixed(1)} s`;
 }
 
 const args = process.argv.slice(2);
 const noSkips = args.includes("--no-skips");
 const groups = groupsOf(await findTests(args.filter((arg) => !arg.startsWith("--"))));
 const reports = mkdtempSync(join(tmpdir(), "meerkat-test-"));
-const total: Tally = { passed: 0, failed: 0, skipped: [] };
+const failures: Failure[] = [];
+const skipped: string[] = [];
+let passed = 0;
+/** Ends the group that runs. */
+let interrupt = () => {};
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    interrupted = true;
+    interrupt();
+  });
+}
 for (const [at, group] of groups.entries()) {
-  const report = join(reports, `${at}.xml`);
-  const { code, output } = await runGroup(group, report);
-  const tally = tallyOf(report, code);
-  if (tally.failed > 0) console.log(output);
-  total.passed += tally.passed;
-  total.failed += tally.failed;
-  total.skipped.push(...tally.skipped);
+  if (interrupted) break;
+  const run = await runGroup(group, join(reports, `${at}.xml`));
+  console.log(progressOf(group, run));
+  if (run.report.failures.length > 0) console.log(withoutPassed(run.output));
+  passed += run.report.passed;
+  failures.push(...run.report.failures);
+  skipped.push(...run.report.skipped);
 }
 rmSync(reports, { recursive: true, force: true });
 
-if (total.skipped.length > 0) {
-  console.log(`Skipped, because something they need is not on this machine:\n  ${total.skipped.join("\n  ")}\n`);
+if (skipped.length > 0) {
+  console.log(`Skipped, because something they need is not on this machine:\n  ${skipped.join("\n  ")}\n`);
 }
-console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped.length} skipped`);
-process.exitCode = total.failed > 0 || total.passed === 0 || (noSkips && total.skipped.length > 0) ? 1 : 0;
+if (failures.length > 0) console.log(`Failed:\n\n${failures.map(told).join("\n\n")}\n`);
+console.log(`${passed} passed, ${failures.length} failed, ${skipped.length} skipped`);
+process.exitCode = interrupted || failures.length > 0 || passed === 0 || (noSkips && skipped.length > 0) ? 1 : 0;

@@ -1,25 +1,37 @@
 /** The tests of one server, unchanged, with their clients spread over three nodes, on each fabric. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, test } from "bun:test";
 import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readReport, strayErrors, told } from "../../scripts/test-report.ts";
 import { testDatabases } from "../support/databases.ts";
 import { natsInstalled, OwnNats } from "../support/nats.ts";
 
 const postgres = (await testDatabases()).find(({ dialect }) => dialect === "postgres");
 const nats = natsInstalled ? await OwnNats.start() : undefined;
-afterAll(() => nats?.kill());
+const folder = mkdtempSync(join(tmpdir(), "meerkat-spread-"));
+afterAll(async () => {
+  await nats?.end();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const names = ["xmpp-client", "strophe", "stanza-js", "slixmpp", "archive", "muc-light", "inbox", "push"];
 const files = names.map((name) => `./test/e2e/${name}.test.ts`);
 
-/** What the tests say when one of them fails; nothing when all pass. */
-async function complaints(fabric: string): Promise<string> {
+/** What failed, and why; nothing when all pass. */
+async function complaints(fabric: string, reportFile: string): Promise<string> {
   const env = { ...process.env, MEERKAT_TEST_NODES: "3", MEERKAT_TEST_FABRIC: fabric };
-  const child = spawn(process.execPath, ["test", "--timeout=60000", ...files], { env });
+  const args = ["test", "--timeout=60000", "--reporter=junit", `--reporter-outfile=${reportFile}`];
+  const child = spawn(process.execPath, [...args, ...files], { env });
   let output = "";
   child.stdout.on("data", (chunk: Buffer) => (output += chunk));
   child.stderr.on("data", (chunk: Buffer) => (output += chunk));
   const code = await new Promise<number | null>((done) => child.once("close", done));
-  return code === 0 ? "" : output;
+  if (code === 0) return "";
+  const reported = existsSync(reportFile) ? readReport(readFileSync(reportFile, "utf8")).failures : [];
+  const failures = [...reported, ...strayErrors(output)];
+  return failures.length > 0 ? failures.map(told).join("\n\n") : output;
 }
 
 const possible = postgres !== undefined && postgres.unavailable === undefined;
@@ -29,8 +41,17 @@ describe.skipIf(!possible)("clients spread over three nodes pass the tests of a 
     { title: "NATS", lines: nats && `fabric = "nats"\n[cluster.nats]\nservers = ["${nats.url}"]` },
   ];
   // Both at once: most of the time each waits.
-  const runs = ways.map(({ lines }) => (possible && lines !== undefined ? complaints(lines) : undefined));
+  const runs = ways.map(({ title, lines }) =>
+    possible && lines !== undefined ? complaints(lines, join(folder, `${title}.xml`)) : undefined,
+  );
   for (const [at, { title }] of ways.entries()) {
-    test.skipIf(runs[at] === undefined)(title, async () => expect(await runs[at]).toBe(""), 400_000);
+    test.skipIf(runs[at] === undefined)(
+      title,
+      async () => {
+        const failed = await runs[at];
+        if (failed !== "") throw new Error(`With three nodes:\n\n${failed}`);
+      },
+      400_000,
+    );
   }
 });
