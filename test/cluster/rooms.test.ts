@@ -47,9 +47,9 @@ async function enterAll(): Promise<void> {
     clients[0]!.enter(room, "u0");
     clients[0]!.open(room);
   }
-  await eventually(5_000, () => expect(clients[0]!.settled).toBe(true));
+  await eventually(20_000, () => expect(clients[0]!.settled).toBe(true));
   for (const client of clients.slice(1)) for (const room of rooms) client.enter(room, client.user);
-  await eventually(10_000, () => {
+  await eventually(20_000, () => {
     for (const client of clients) {
       for (const room of rooms) {
         const seen = client.presences.filter((line) => line.startsWith(`${room}/`) && line.endsWith(" available"));

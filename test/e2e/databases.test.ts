@@ -12,11 +12,11 @@ process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
 type Any = any;
 
 const rosterNs = "jabber:iq:roster";
-const waitMs = 10_000;
+const waitMs = 20_000;
 
 async function connect(server: TestServer, username: string, password = "secret"): Promise<Any> {
   const service = `xmpps://127.0.0.1:${server.tlsPort}`;
-  const xmpp = client({ service, domain: "localhost", username, password, resource: "phone" });
+  const xmpp = client({ service, domain: "localhost", username, password, resource: "phone", timeout: waitMs } as Any);
   xmpp.reconnect.stop();
   xmpp.on("error", () => {});
   await xmpp.start();

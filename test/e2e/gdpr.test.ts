@@ -273,7 +273,7 @@ await eachDatabase(describe, (database) => {
       for (const username of [name, "bob"]) await server.register(username);
       const { upload } = await live(server);
 
-      await eventually(10_000, async () => {
+      await eventually(20_000, async () => {
         const empty: string[] = [];
         for (const [table, rows] of await everything(store, database)) {
           // What SQLite keeps an index in; scanned below all the same.

@@ -29,7 +29,7 @@ const modules = [
 async function connect(server: TestServer, username: string): Promise<XmppJs> {
   const service = `xmpps://127.0.0.1:${server.tlsPort}`;
   const client = await new XmppJs({ service, username, password: "secret", resource: "x" }).start();
-  await eventually(5_000, () => expect(client.xmpp.streamManagement.enabled).toBe(true));
+  await eventually(20_000, () => expect(client.xmpp.streamManagement.enabled).toBe(true));
   return client;
 }
 
@@ -122,7 +122,7 @@ await eachDatabase(describe, (database) => {
     } finally {
       await fresh.drop();
     }
-  }, 30_000);
+  }, 60_000);
 
   test("kill -9 loses no count of a message that was acknowledged", async () => {
     const fresh = await database.fresh();
@@ -158,5 +158,5 @@ await eachDatabase(describe, (database) => {
     } finally {
       await fresh.drop();
     }
-  }, 30_000);
+  }, 60_000);
 });

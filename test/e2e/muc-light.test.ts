@@ -150,7 +150,7 @@ test("a group from its beginning to its end", async () => {
   await notice(carol, "destroy");
   expect(await refusal(alice.request(query("get", room, "info")))).toBe("item-not-found");
   await Promise.all([alice.stop(), bob.stop(), carol.stop()]);
-}, 30_000);
+}, 60_000);
 
 test("the operator's commands, and a group that outlives a restart", async () => {
   const made = (await server.ctl(

@@ -12,7 +12,7 @@ type Any = any;
 
 const pubsub = "http://jabber.org/protocol/pubsub";
 const pushNs = "urn:xmpp:push:0";
-const waitMs = 8_000;
+const waitMs = 20_000;
 
 let server: TestServer;
 let http: Server;

@@ -14,7 +14,7 @@ const options: Readonly<Record<string, string>> = {
   mod_mam: 'user_prefs_store = "rdbms"',
   mod_roster: "versioning = true",
 };
-const boundMs = 28_000;
+const boundMs = 55_000;
 
 let server: TestServer;
 

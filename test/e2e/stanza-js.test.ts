@@ -7,7 +7,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 // biome-ignore lint/suspicious/noExplicitAny: the library's types describe far more than what is looked at here
 type Any = any;
 
-const waitMs = 10_000;
+const waitMs = 20_000;
 
 /** XEP-0157, and XEP-0215: a service for everybody, and one whose credentials are made for each user. */
 const extra = `

@@ -7,7 +7,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 type Any = any;
 
 const { Status, NS } = Strophe as Any;
-const waitMs = 10_000;
+const waitMs = 20_000;
 (Strophe as Any).setLogLevel((Strophe as Any).LogLevel.FATAL);
 
 let server: TestServer;

@@ -21,7 +21,7 @@ beforeAll(async () => {
   server = await startServer({ modules, alone: true });
   await server.register("alice");
   alice = await openClient(server, "alice");
-}, 30_000);
+}, 60_000);
 afterAll(async () => {
   await alice?.xmpp.stop();
   await server?.stop();
@@ -73,7 +73,7 @@ test("a large file goes through in little memory, both ways", async () => {
   expect([middle.status, ...new Uint8Array(await middle.arrayBuffer())]).toEqual([206, (4096 * 7) % 251, 0]);
   const head = await fetch(slot.get, { method: "HEAD" });
   expect(head.headers.get("content-length")).toBe(String(content.length));
-}, 30_000);
+}, 60_000);
 
 test("a connection that breaks leaves nothing, and the file can be sent again", async () => {
   const folder = join(server.dataDir, "uploads");
@@ -84,17 +84,17 @@ test("a connection that breaks leaves nothing, and the file can be sent again", 
   const head = `PUT ${url.pathname}${url.search} HTTP/1.1\r\nHost: ${url.host}\r\nContent-Length: ${3 * MiB}\r\n\r\n`;
   socket.write(head);
   socket.write(Buffer.alloc(MiB));
-  await eventually(5_000, () => expect(filesBelow(folder).length).toBe(before + 1));
+  await eventually(20_000, () => expect(filesBelow(folder).length).toBe(before + 1));
   expect((await fetch(slot.put, { method: "PUT", body: Buffer.alloc(3 * MiB) })).status).toBe(409);
   socket.destroy();
-  await eventually(5_000, () => expect(filesBelow(folder).length).toBe(before));
+  await eventually(20_000, () => expect(filesBelow(folder).length).toBe(before));
   expect((await fetch(slot.get)).status).toBe(404);
-  await eventually(5_000, async () => {
+  await eventually(20_000, async () => {
     expect((await fetch(slot.put, { method: "PUT", body: Buffer.alloc(3 * MiB, 7) })).status).toBe(201);
   });
   expect((await (await fetch(slot.get)).arrayBuffer()).byteLength).toBe(3 * MiB);
   expect(server.log.filter((line) => /"level":"(error|fatal)"|"level":[56]0/.test(line))).toEqual([]);
-}, 30_000);
+}, 60_000);
 
 test("a body without a length, and one that is too large for anybody, are refused", async () => {
   const slot = await slotOf(alice, "a.bin", 5);
@@ -116,7 +116,7 @@ test("a body without a length, and one that is too large for anybody, are refuse
   expect(await answerTo("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n")).toContain(" 411 ");
   expect(await answerTo(`Content-Length: ${200 * MiB}`, "x")).toContain(" 413 ");
   expect(await answerTo("Content-Length: 5", "hello")).toContain(" 201 ");
-}, 20_000);
+}, 60_000);
 
 test("the operator makes a slot from the command line", async () => {
   const given = ["--domain", "localhost", "--filename", "house rules.txt", "--size", "5", "--timeout", "60"];
@@ -125,7 +125,7 @@ test("the operator makes a slot from the command line", async () => {
   expect(await (await fetch(slot.getUrl)).text()).toBe("quiet");
   await expect(server.ctl("httpUpload", "getUrl", ...given.slice(0, -1), "0")).rejects.toThrow(/--timeout must be/);
   await expect(server.ctl("httpUpload", "getUrl", ...given.with(3, "../rules"))).rejects.toThrow(/not taken/);
-}, 20_000);
+}, 60_000);
 
 test("a node takes the file for a slot that another has given out", async () => {
   const postgres = (await testDatabases()).find(({ dialect }) => dialect === "postgres")!;
@@ -164,4 +164,4 @@ test("a node takes the file for a slot that another has given out", async () => 
 test("without a handler in a listener the server says what is missing, and does not start", async () => {
   const attempt = startServer({ modules, alone: true, without: ["meerkat_upload_handler"] });
   await expect(attempt).rejects.toThrow(/mod_http_upload of localhost needs .*meerkat_upload_handler/);
-}, 20_000);
+}, 60_000);

@@ -240,7 +240,7 @@ describe("entity capabilities 2.0", () => {
     const phone = await connect("alice", "phone");
     expect(await asked(phone)).toEqual([`urn:xmpp:caps#sha-256.${hash}`]);
     // What was learned is kept a moment later.
-    await eventually(5_000, async () => {
+    await eventually(20_000, async () => {
       const laptop = await connect("bob", "laptop");
       const questions = await asked(laptop);
       await laptop.stop();
@@ -290,7 +290,7 @@ describe("stream management", () => {
 
 test("who has been silent is pinged; who does not answer is closed", async () => {
   const ping =
-    "[modules.mod_ping]\nsend_pings = true\nping_interval = 1\nping_req_timeout = 1\ntimeout_action = 'kill'";
+    "[modules.mod_ping]\nsend_pings = true\nping_interval = 1\nping_req_timeout = 3\ntimeout_action = 'kill'";
   await using own = await startServer({ modules: `[modules.mod_presence]\n[modules.mod_disco]\n${ping}` });
   for (const name of ["alice", "bob"]) await own.register(name);
   const service = `xmpps://127.0.0.1:${own.tlsPort}`;

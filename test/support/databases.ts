@@ -6,7 +6,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import mysql from "mysql2/promise";
@@ -15,6 +14,7 @@ import { type Migration, migrate } from "../../src/store/migrations.ts";
 import type { ServerSettings, StoreDialect, StoreSettings } from "../../src/store/settings.ts";
 import { openStore, type Store, type StoreOptions } from "../../src/store/store.ts";
 import type { Clock } from "../../src/util/clock.ts";
+import { freePort } from "./free-port.ts";
 
 /** Time limits short enough that a test of them is quick, long enough for a busy machine. */
 const connectTimeoutMs = 10_000;
@@ -74,7 +74,7 @@ export interface ServerPem {
 
 export interface FreshDatabase {
   readonly settings: StoreSettings;
-  /** What a server would do when it is restarted: every connection to this database is cut. Resolves with their number. */
+  /** What a server would do when it is restarted: every connection to this database is cut. Resolves with their number, once the server has ended them. */
   cutConnections(): Promise<number>;
   drop(): Promise<void>;
 }
@@ -262,11 +262,11 @@ const postgresKind: ServerKind = {
   async cut(access, name) {
     let count = 0;
     await withPostgres(access, async (client) => {
-      const { rows } = await client.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()",
-        [name],
-      );
+      const theirs = "from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()";
+      const { rows } = await client.query(`select pid, pg_terminate_backend(pid) ${theirs}`, [name]);
       count = rows.length;
+      const pids = rows.map(({ pid }) => pid);
+      await untilNone(async () => (await client.query(`select pid ${theirs} and pid = any($2)`, [name, pids])).rows);
     });
     return count;
   },
@@ -312,12 +312,16 @@ const mysqlKind: ServerKind = {
   async cut(access, name) {
     let count = 0;
     await withMysql(access, async (connection) => {
-      const [rows] = await connection.query<mysql.RowDataPacket[]>(
-        "select id from information_schema.processlist where db = ? and id <> connection_id()",
-        [name],
-      );
-      for (const row of rows) await connection.query(`kill connection ${Number(row.id ?? row.ID)}`);
-      count = rows.length;
+      const theirs = "select id from information_schema.processlist where db = ? and id <> connection_id()";
+      const [rows] = await connection.query<mysql.RowDataPacket[]>(theirs, [name]);
+      const ids = rows.map((row) => Number(row.id ?? row.ID));
+      for (const id of ids) await connection.query(`kill connection ${id}`).catch(unlessGone);
+      count = ids.length;
+      if (count === 0) return;
+      await untilNone(async () => {
+        const [left] = await connection.query<mysql.RowDataPacket[]>(`${theirs} and id in (?)`, [name, ids]);
+        return left;
+      });
     });
     return count;
   },
@@ -337,6 +341,16 @@ const mysqlKind: ServerKind = {
     return startServer(mysqlKind, data, user, script, { host: "127.0.0.1", port, username: "root", password: "" });
   },
 };
+
+/** A connection that ended by itself meanwhile cannot be killed. */
+function unlessGone(error: { readonly code?: string }): void {
+  if (error.code !== "ER_NO_SUCH_THREAD") throw error;
+}
+
+/** The server has been told to end connections, which takes it a moment. */
+async function untilNone(left: () => Promise<readonly unknown[]>): Promise<void> {
+  while ((await left()).length > 0) await new Promise<void>((resolve) => realClock.after(5, resolve));
+}
 
 async function withPostgres(access: ServerAccess, use: (client: pg.Client) => Promise<void>): Promise<void> {
   const { username, ...rest } = access;
@@ -430,15 +444,4 @@ function firstUser(names: readonly string[]): string {
 
 function groupOf(user: string): string {
   return spawnSync("id", ["-g", user]).stdout.toString().trim();
-}
-
-function freePort(): Promise<number> {
-  return new Promise<number>((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

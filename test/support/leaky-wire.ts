@@ -1,6 +1,7 @@
 /** A wire to a server that can be cut, or fall silent, without the server's doing. */
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import type { ServerSettings } from "../../src/store/settings.ts";
+import { freePort } from "./free-port.ts";
 
 /** A database, or anything that listens on a port. */
 export type WireTarget = Pick<ServerSettings, "host" | "port"> & Partial<Pick<ServerSettings, "driver">>;
@@ -26,12 +27,11 @@ export class LeakyWire {
   async listen(): Promise<void> {
     const server = createServer((near) => this.#join(near));
     this.#server = server;
+    if (this.#port === 0) this.#port = await freePort();
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(this.#port, "127.0.0.1", resolve);
     });
-    const address = server.address();
-    if (typeof address === "object" && address !== null) this.#port = address.port;
   }
 
   /** Cuts every connection and refuses new ones. */

@@ -1,13 +1,14 @@
 /** NATS for tests: the server that runs here, or one started out of an installed binary; and servers of a test's own. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realClock } from "./databases.ts";
+import { freePort } from "./free-port.ts";
 
 const binary = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server", "/usr/bin/nats-server"].find(existsSync);
-const startTimeoutMs = 10_000;
+const startTimeoutMs = 30_000;
 
 /** Whether tests can start servers of their own. */
 export const natsInstalled = binary !== undefined;
@@ -129,15 +130,4 @@ async function untilAnswers(port: number, process: ChildProcess): Promise<void> 
     if (process.exitCode !== null || performance.now() > deadline) throw new Error("nats-server did not start");
     await new Promise<void>((resolve) => realClock.after(20, resolve));
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise<number>((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

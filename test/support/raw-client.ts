@@ -1,8 +1,9 @@
 /** A client without manners, for tests: writes any bytes to the server and shows exactly what comes back. */
 import { connect as connectTcp, type Socket } from "node:net";
+import { StringDecoder } from "node:string_decoder";
 import { connect as connectTls } from "node:tls";
 
-const waitMs = 10_000;
+const waitMs = 20_000;
 
 export interface RawClientOptions {
   readonly port: number;
@@ -60,8 +61,9 @@ export class RawClient {
   }
 
   #listen(): void {
+    const decoder = new StringDecoder("utf8"); // a character may come in two pieces
     this.#socket.on("data", (chunk: Buffer) => {
-      this.#text += chunk.toString("utf8");
+      this.#text += decoder.write(chunk);
       this.#wake();
     });
     const ended = () => {

@@ -6,7 +6,8 @@ import { eventually } from "./eventually.ts";
 import type { TestServer } from "./server.ts";
 
 const executablePath = process.env.MEERKAT_CHROMIUM ?? "/usr/bin/chromium";
-const patienceMs = 15_000;
+/** Long enough for three browsers on a busy machine. */
+const patienceMs = 25_000;
 
 const flags = [
   "--no-sandbox",

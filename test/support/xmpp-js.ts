@@ -7,6 +7,9 @@ process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
 // biome-ignore lint/suspicious/noExplicitAny: the library brings no types
 type Any = any;
 
+/** Long enough for a machine that is busy with other things. */
+const waitMs = 20_000;
+
 /** A connected client that keeps what it receives. */
 export class XmppJs {
   readonly xmpp: Any;
@@ -14,7 +17,7 @@ export class XmppJs {
   readonly #waiting: { fits: (stanza: Any) => boolean; take: (stanza: Any) => void }[] = [];
 
   constructor(options: Record<string, unknown>) {
-    this.xmpp = client({ domain: "localhost", ...options } as Any);
+    this.xmpp = client({ domain: "localhost", timeout: waitMs, ...options } as Any);
     this.xmpp.reconnect.stop();
     this.xmpp.on("error", () => {});
     this.xmpp.on("stanza", (stanza: Any) => {
@@ -34,7 +37,7 @@ export class XmppJs {
   }
 
   request(stanza: Any): Promise<Any> {
-    return this.xmpp.iqCaller.request(stanza, 5_000);
+    return this.xmpp.iqCaller.request(stanza, waitMs);
   }
 
   /** The first stanza that fits, received already or to come. */
@@ -44,7 +47,7 @@ export class XmppJs {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => reject(new Error(`${what} did not arrive; there are: ${this.#inbox.join("\n")}`)),
-        5_000,
+        waitMs,
       );
       this.#waiting.push({
         fits,

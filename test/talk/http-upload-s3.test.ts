@@ -104,7 +104,7 @@ test("what is over is removed from the bucket, and slots that nobody used count 
     ).map(({ name, state }) => `${name} ${state}`);
   await upload.talk.clock.leap(2 * 3_600_000);
   // The bucket is asked which of them came.
-  await eventually(3_000, async () => {
+  await eventually(20_000, async () => {
     await upload.talk.clock.leap(120_000);
     expect(await names()).toEqual(["a.txt 2"]);
   });
@@ -112,10 +112,10 @@ test("what is over is removed from the bucket, and slots that nobody used count 
   expect(bucket.objects.size).toBe(1);
   bucket.broken = true;
   await upload.talk.clock.leap(10 * 86_400_000);
-  await eventually(3_000, () => expect(bucket.requests.some((line) => line.startsWith("DELETE"))).toBe(true));
+  await eventually(20_000, () => expect(bucket.requests.some((line) => line.startsWith("DELETE"))).toBe(true));
   expect(await names()).toContain("a.txt 2");
   bucket.broken = false;
-  await eventually(3_000, async () => {
+  await eventually(20_000, async () => {
     await upload.talk.clock.leap(250_000);
     expect(bucket.objects.size).toBe(0);
     expect(await names()).toEqual([]);
@@ -137,7 +137,7 @@ test("an account takes its files with it, later when the bucket is away", async 
   expect(bucket.objects.size).toBe(3);
   expect(await rows()).toEqual([{ username: "" }, { username: "" }, { username: "" }]);
   bucket.broken = false;
-  await eventually(3_000, async () => {
+  await eventually(20_000, async () => {
     await upload.talk.clock.leap(250_000);
     expect(bucket.objects.size).toBe(0);
     expect(await rows()).toEqual([]);

@@ -291,7 +291,7 @@ test("the operator has slots of his own, which are nobody's", async () => {
   for (const handler of upload.talk.host.registry.accounts.removed) await handler(alice);
   expect(filesBelow(join(upload.folder, "uploads"))).toHaveLength(3);
   await upload.talk.clock.leap(day);
-  await eventually(3_000, async () => {
+  await eventually(20_000, async () => {
     await upload.talk.clock.leap(70_000);
     expect(filesBelow(join(upload.folder, "uploads"))).toEqual([]);
   });
@@ -309,7 +309,7 @@ test("what a node that died was receiving is removed", async () => {
   writeFileSync(join(folder, `${token}.part`), "ha");
   expect((await upload.put(slot.put, "whole")).status).toBe(409);
   await upload.talk.clock.leap(2 * 3_600_000);
-  await eventually(3_000, async () => {
+  await eventually(20_000, async () => {
     await upload.talk.clock.leap(70_000);
     expect(filesBelow(join(upload.folder, "uploads"))).toEqual([]);
     expect((await upload.get(slot.get)).status).toBe(404);
@@ -332,7 +332,7 @@ test("what is over is removed from the disk, many files step by step", async () 
         .select("token")
         .execute()
     ).length;
-  await eventually(3_000, async () => {
+  await eventually(20_000, async () => {
     await upload.talk.clock.leap(70_000);
     expect(await count()).toBe(1);
   });

@@ -293,7 +293,7 @@ await eachDatabase(describe, (database) => {
       await wire.goAway();
       await fresh.drop();
     }
-  }, 30_000);
+  }, 60_000);
 });
 
 function optionsOf(store: Store): RdbmsDiscoveryOptions {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { MAGIC, writeHello } from "../../../src/cluster/fabric/envelope.ts";
 import { RequestFailed } from "../../../src/cluster/fabric/fabric.ts";
 import { SimRandom } from "../../../src/runtime/sim/random.ts";
-import { type Arena, bytesOf, fabricKinds, text } from "./arena.ts";
+import { type Arena, bytesOf, fabricKinds, soonSilentMs, text } from "./arena.ts";
 
 for (const { title, arena: makeArena, unavailable } of await fabricKinds()) {
   const suite = unavailable === undefined ? describe : describe.skip;
@@ -75,7 +75,7 @@ for (const { title, arena: makeArena, unavailable } of await fabricKinds()) {
         };
         const fates = new Map<string, string>();
         const ask = (question: string, node = 2) =>
-          a.fabric.request(node, bytesOf(question), 300).then(
+          a.fabric.request(node, bytesOf(question), question === "never" ? 300 : 10_000).then(
             (answer) => void fates.set(question, text(answer)),
             (error) => void fates.set(question, `${error instanceof RequestFailed}: ${error.message}`),
           );
@@ -106,6 +106,7 @@ for (const { title, arena: makeArena, unavailable } of await fabricKinds()) {
         const [a, b] = await arena.pair();
         b.fabric.send(1, bytesOf("last words"));
         const stopped = b.fabric.stop();
+        await a.hears("n2: last words");
         await a.hears("n2 left");
         await stopped;
         expect(a.fabric.peers.size).toBe(0);
@@ -188,7 +189,7 @@ for (const { title, arena: makeArena, unavailable } of await fabricKinds()) {
     test(
       "silence is death after the time of expiry, and its return is told on both sides",
       inArena(async (arena) => {
-        const [a, b] = await arena.pair();
+        const [a, b] = await arena.pair({ expiryMs: soonSilentMs });
         const { send, broadcast } = b.transport;
         b.transport.send = () => {};
         b.transport.broadcast = () => {};

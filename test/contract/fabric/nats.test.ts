@@ -6,7 +6,7 @@ import { subjectToken } from "../../../src/cluster/fabric/nats.ts";
 import { Link } from "../../../src/cluster/link.ts";
 import { natsInstalled, OwnNats, selfSigned } from "../../support/nats.ts";
 import { recordingLog } from "../../support/recording-log.ts";
-import { type Arena, bytesOf, natsArena, type TestNode, text } from "./arena.ts";
+import { type Arena, bytesOf, natsArena, soonSilentMs, type TestNode, text } from "./arena.ts";
 
 const suite = natsInstalled ? describe : describe.skip;
 const arenas: Arena[] = [];
@@ -109,7 +109,7 @@ suite(natsInstalled ? "NATS" : "NATS (no nats-server is installed)", () => {
   test("a server that is away longer than the time of expiry parts the nodes; they return", async () => {
     const nats = await server();
     const arena = arenaOf({ servers: [nats.url] });
-    const [a, b] = await arena.pair({ expiryMs: 400 });
+    const [a, b] = await arena.pair({ expiryMs: soonSilentMs });
     await nats.kill();
     await Promise.all([a.hears("n2 silent"), b.hears("n1 silent")]);
     await nats.up();

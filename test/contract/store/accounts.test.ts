@@ -139,7 +139,7 @@ await eachDatabase(describe, (database) => {
         },
         { migrations },
       ),
-    30_000,
+    60_000,
   );
 
   test(
@@ -178,7 +178,7 @@ await eachDatabase(describe, (database) => {
         },
         { migrations },
       ),
-    30_000,
+    60_000,
   );
 });
 

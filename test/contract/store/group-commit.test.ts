@@ -141,5 +141,5 @@ await eachDatabase(describe, (database) => {
     } finally {
       await fresh.drop();
     }
-  }, 30_000);
+  }, 60_000);
 });

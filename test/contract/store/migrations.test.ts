@@ -55,7 +55,7 @@ await eachDatabase(describe, (database) => {
     } finally {
       await fresh.drop();
     }
-  }, 30_000);
+  }, 60_000);
 
   test("a migration that fails is named, and done again at the next start", () =>
     database.withStore(async (store) => {

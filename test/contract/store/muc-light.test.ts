@@ -86,7 +86,7 @@ await eachDatabase(describe, (database) => {
         expect(occupants.size).toBe(25);
         expect(owners(occupants).length).toBe(1);
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -108,7 +108,7 @@ await eachDatabase(describe, (database) => {
         expect(ends.filter((ended) => ended).length).toBe(1);
         expect(await rooms.load("den")).toBeUndefined();
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -129,7 +129,7 @@ await eachDatabase(describe, (database) => {
         expect(made.filter((did) => did).length).toBe(1);
         expect((await rooms.load("den"))!.occupants.size).toBe(1);
       }),
-    30_000,
+    60_000,
   );
 
   test("the rooms of a user are listed in order, forwards and backwards", () =>
@@ -226,7 +226,7 @@ await eachDatabase(describe, (database) => {
         for await (const row of rooms.personalData(parseJid(jids[0]!)!)[0]!.rows())
           expect(row).toEqual(["big", "member"]);
       }),
-    30_000,
+    60_000,
   );
 });
 

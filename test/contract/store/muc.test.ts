@@ -68,7 +68,7 @@ await eachDatabase(describe, (database) => {
         expect(await rooms.vcard("den")).toBeUndefined();
         expect((await other.load("den"))!.affiliations.length).toBe(1);
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -87,7 +87,7 @@ await eachDatabase(describe, (database) => {
         expect(await rooms.count({ all: true })).toBe(6);
         expect(await rooms.count({ before: "c" })).toBe(2);
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -110,6 +110,6 @@ await eachDatabase(describe, (database) => {
         await rooms.setRegisteredNick(bob, undefined);
         expect(await rooms.ownerOfNick("Bob")).toBeUndefined();
       }),
-    30_000,
+    60_000,
   );
 });

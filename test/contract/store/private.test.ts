@@ -47,6 +47,6 @@ await eachDatabase(describe, (database) => {
         },
         { migrations: privateMigrations },
       ),
-    30_000,
+    60_000,
   );
 });

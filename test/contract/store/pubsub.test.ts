@@ -50,7 +50,7 @@ await eachDatabase(describe, (database) => {
         expect(await store.affiliations(id)).toEqual(new Map());
         expect(await store.publish(id, "alice@localhost", given("a"), kept)).toEqual({ outcome: "gone" });
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -95,7 +95,7 @@ await eachDatabase(describe, (database) => {
         await store.purge(node);
         expect(await store.itemIds(node, 10)).toEqual([]);
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -109,7 +109,7 @@ await eachDatabase(describe, (database) => {
         for (const { outcome } of await Promise.all(all)) expect(outcome).toBe("published");
         expect((await store.newest(node, 100)).length).toBe(3);
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -165,7 +165,7 @@ await eachDatabase(describe, (database) => {
         expect([...(await store.affiliations(ours)).keys()]).toEqual(["bob@localhost"]);
         await store.removeSubscription(ours, bob);
       }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -201,6 +201,6 @@ await eachDatabase(describe, (database) => {
         },
         { migrations: pubsubMigrations },
       ),
-    30_000,
+    60_000,
   );
 });

@@ -44,6 +44,6 @@ await eachDatabase(describe, (database) => {
         },
         { migrations: pushMigrations },
       ),
-    30_000,
+    60_000,
   );
 });

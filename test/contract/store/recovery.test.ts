@@ -61,7 +61,8 @@ await eachDatabase(describe, (database) => {
         const accounts = new Accounts(store);
         await accounts.create({ domain: "localhost", username: "alice", passDetails: "x" });
         for (let round = 0; round < 3; round++) {
-          await Promise.all([1, 2, 3].map(() => accounts.exists("localhost", "alice")));
+          // A pool may hold a connection of which it has not yet heard that it is gone.
+          await Promise.all([1, 2, 3].map(() => eventually(async () => accounts.exists("localhost", "alice"))));
           expect(await cutConnections()).toBeGreaterThan(0);
           expect(await eventually(async () => accounts.exists("localhost", "alice"))).toBe(true);
         }
@@ -95,8 +96,10 @@ await eachDatabase(describe, (database) => {
       async (store, { cutConnections }) => {
         const group = new GroupCommit(store, realClock);
         const promised: string[] = [];
+        const refused: string[] = [];
         let unknown = 0;
         for (let round = 0; round < 20; round++) {
+          await eventually(() => Promise.resolve(store.ready || undefined));
           const writes = [1, 2, 3].map(async (number) => {
             const username = `user${round}-${number}`;
             const row = { domain: "d", username, pass_details: "x", created_at: 1 };
@@ -107,8 +110,9 @@ await eachDatabase(describe, (database) => {
               await group.add(write);
               promised.push(username);
             } catch (error) {
-              expect((error as StoreUnavailable).outcome).toBe("unknown");
-              unknown += 1;
+              expect(error).toBeInstanceOf(StoreUnavailable);
+              if ((error as StoreUnavailable).outcome === "unknown") unknown += 1;
+              else refused.push(username);
             }
           });
           if (round % 5 === 4) await cutConnections();
@@ -117,7 +121,8 @@ await eachDatabase(describe, (database) => {
         const kept: string[] = [];
         for await (const name of new Accounts(store).names("d")) kept.push(name);
         expect(promised.filter((name) => !kept.includes(name))).toEqual([]);
-        expect(promised.length + unknown).toBe(60);
+        expect(refused.filter((name) => kept.includes(name))).toEqual([]);
+        expect(promised.length + unknown + refused.length).toBe(60);
         expect(promised.length).toBeGreaterThan(40);
         await group.close();
       },
@@ -141,7 +146,7 @@ await eachDatabase(describe, (database) => {
           outcome: "not-applied",
         });
       }
-      expect(performance.now() - started).toBeLessThan(500);
+      expect(performance.now() - started).toBeLessThan(5_000); // each would wait for 10 s
       await proxy.listen();
       await eventually(() => Promise.resolve(store.ready || undefined));
       await sql`select 1`.execute(store.db);
@@ -151,33 +156,34 @@ await eachDatabase(describe, (database) => {
       await proxy.goAway();
       await fresh.drop();
     }
-  }, 20_000);
+  });
 
   test("a server that falls silent: queries end with the time limit", async () => {
     const fresh = await database.fresh();
     const proxy = new LeakyWire(fresh.settings as ServerSettings);
     try {
       await proxy.listen();
-      const limits = { connectTimeoutMs: 200, queryTimeoutMs: 200 };
-      const store = await openTestStore({ ...(fresh.settings as ServerSettings), ...proxy.address, ...limits });
-      await sql`select 1`.execute(store.db);
+      const limits = { connectTimeoutMs: 1_000, queryTimeoutMs: 500 };
+      const settings = { ...(fresh.settings as ServerSettings), ...proxy.address, ...limits };
+      const store = await eventually(() => openTestStore(settings));
+      await eventually(() => sql`select 1`.execute(store.db));
       proxy.silent = true;
       const started = performance.now();
       const errors = await Promise.all(Array.from({ length: 20 }, () => ends(sql`select 1`.execute(store.db))));
       for (const error of errors) expect(error).toBeInstanceOf(StoreUnavailable);
-      expect(performance.now() - started).toBeLessThan(2_000);
+      expect(performance.now() - started).toBeLessThan(8_000); // they wait together, not one after the other
       await eventually(() => Promise.resolve(!store.ready || undefined));
       await proxy.goAway();
       proxy.silent = false;
       await proxy.listen();
       await eventually(() => Promise.resolve(store.ready || undefined));
-      await sql`select 1`.execute(store.db);
+      await eventually(() => sql`select 1`.execute(store.db));
       await store.close();
     } finally {
       await proxy.goAway();
       await fresh.drop();
     }
-  }, 20_000);
+  });
 
   test("a slow query is stopped by the server, and its connection lives on", () =>
     database.withStore(
@@ -187,11 +193,11 @@ await eachDatabase(describe, (database) => {
         const started = performance.now();
         const error = await ends(sql.raw(sleep).execute(store.db));
         expect(error).toBeInstanceOf(StoreUnavailable);
-        expect(performance.now() - started).toBeLessThan(5_000);
+        expect(performance.now() - started).toBeLessThan(9_000); // it would take 10 s
         expect(store.ready).toBe(true);
         expect(await new Accounts(store).count("d")).toBe(1);
       },
-      { migrations, settings: { queryTimeoutMs: 300 } },
+      { migrations, settings: { queryTimeoutMs: 1_000 } },
     ));
 
   test("migrations and maintenance may take longer than the query limit", () =>
@@ -215,7 +221,7 @@ await eachDatabase(describe, (database) => {
         await sql`select 1`.execute(store.db);
         expect(store.ready).toBe(true);
       },
-      { settings: { poolSize: 1, connectTimeoutMs: 300 } },
+      { settings: { poolSize: 1, connectTimeoutMs: 1_000 } },
     ));
 
   test("a column added by a newer node does not trip prepared statements", () =>
@@ -262,7 +268,7 @@ async function ends(query: Promise<unknown>): Promise<StoreError> {
 
 /** The first defined result, trying again while the store says it is unavailable. */
 async function eventually<T>(attempt: () => Promise<T | undefined>): Promise<T> {
-  const deadline = performance.now() + 8_000;
+  const deadline = performance.now() + 20_000;
   for (;;) {
     try {
       const result = await attempt();
@@ -270,7 +276,7 @@ async function eventually<T>(attempt: () => Promise<T | undefined>): Promise<T> 
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error;
     }
-    if (performance.now() > deadline) throw new Error("it did not happen within 8 seconds");
+    if (performance.now() > deadline) throw new Error("it did not happen within 20 seconds");
     await pause(10);
   }
 }

@@ -99,7 +99,7 @@ await eachDatabase(describe, (database) => {
           await other.close();
         }
       }, options),
-    30_000,
+    60_000,
   );
 
   onRoster("a refusal changes nothing, not even the version", async (roster) => {

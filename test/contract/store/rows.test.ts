@@ -92,7 +92,7 @@ await eachDatabase(describe, (database) => {
       },
       { migrations: [letters], observe: (name) => inserts.push(name) },
     );
-  }, 30_000);
+  }, 60_000);
 
   test("rows with a number of the database's own", () =>
     database.withStore(

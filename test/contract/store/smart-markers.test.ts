@@ -18,7 +18,7 @@ await eachDatabase(describe, (database) => {
           const second = await openTestStore(settings);
           try {
             const nodes = [store, second].map((each) => ({
-              writes: new GroupCommit(each, realClock),
+              writes: new GroupCommit(each, realClock, { patienceMs: 20_000 }),
               markers: new MarkerStore(each),
             }));
             const { markers, writes } = nodes[0]!;

@@ -45,7 +45,7 @@ await eachDatabase(describe, (database) => {
         ...{ stored_at: 2_500, expires_at: 10_000, due_at: 10_000 },
       });
     }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -69,7 +69,7 @@ await eachDatabase(describe, (database) => {
       expect(await uploads.roomAt(alice, 1_000, 0, 3)).toBe(5_000);
       expect(await uploads.roomAt(alice, 1_000, 15_000_000_001, 0)).toBeUndefined();
     }),
-    30_000,
+    60_000,
   );
 
   test(
@@ -93,6 +93,6 @@ await eachDatabase(describe, (database) => {
       await uploads.remove("a");
       expect(await uploads.find("a")).toBeUndefined();
     }),
-    30_000,
+    60_000,
   );
 });

@@ -31,6 +31,6 @@ await eachDatabase(describe, (database) => {
         },
         { migrations: vcardMigrations },
       ),
-    30_000,
+    60_000,
   );
 });

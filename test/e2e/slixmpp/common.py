@@ -11,7 +11,7 @@ import slixmpp
 logging.disable(logging.CRITICAL)
 
 SETTINGS = json.loads(sys.argv[1])
-WAIT = 8
+WAIT = 20
 
 
 def say(**finding):
