@@ -164,7 +164,7 @@ suite("three nodes under load", () => {
     await eventually(20_000, async () => {
       for (const node of [first!, third!]) {
         // What is "gone" is out of all reads, and kept for a minute in case its owner was only silent.
-        const left = ((await node.ctl("cluster", "tables")) as TableLine[])
+        const left = ((await node.ask("cluster", "tables")) as TableLine[])
           .filter(({ owner, records, state }) => owner === "n2" && records > 0 && state !== "gone")
           .map(({ table, records }) => `${records} of ${table}`);
         if (left.length > 0) throw new Error(`the dead node still has ${left.join(", ")}`);

@@ -25,9 +25,10 @@ describe.skipIf(postgres === undefined || postgres.unavailable !== undefined)("t
         const modules = "[modules.mod_presence]";
         nodes.push(await startServer({ database: connectionToml(database), modules, extra, alone: true }));
       };
-      await Promise.all(Array.from({ length: count }, (_, at) => start(at + 1)));
+      const started = await Promise.allSettled(Array.from({ length: count }, (_, at) => start(at + 1)));
+      expect(started.filter(({ status }) => status === "rejected")).toEqual([]);
       const lines = await eventually(30_000, async () => {
-        const seen = (await nodes[0]!.ctl("cluster", "nodes")) as NodeLine[];
+        const seen = (await nodes[0]!.ask("cluster", "nodes")) as NodeLine[];
         expect(seen.filter(({ state }) => state === "up").length).toBe(count - 1);
         return seen;
       });

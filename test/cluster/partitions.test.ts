@@ -127,7 +127,7 @@ suite("nodes that are cut off", () => {
     await cluster!.agreed(20_000);
     await natsWires[2]!.goAway();
     await eventually(20_000, async () => {
-      const states = (await cluster!.nodes[0]!.ctl("cluster", "nodes")) as { name: string; state: string }[];
+      const states = (await cluster!.nodes[0]!.ask("cluster", "nodes")) as { name: string; state: string }[];
       expect(states.find(({ name }) => name === "n3")?.state).toBe("down");
     });
     const earlier = await login(4, 0, "both");

@@ -43,10 +43,9 @@ export class TestCluster {
       // The first makes the tables, which takes it as long as all others together.
       nodes.push(await start(1));
       const others = Array.from({ length: plan.nodes - 1 }, (_, at) => start(at + 2));
-      for (const other of await Promise.allSettled(others)) {
-        if (other.status === "rejected") throw other.reason;
-        nodes.push(other.value);
-      }
+      const settled = await Promise.allSettled(others);
+      for (const other of settled) if (other.status === "fulfilled") nodes.push(other.value);
+      for (const other of settled) if (other.status === "rejected") throw other.reason;
       const cluster = new TestCluster(nodes, name);
       await cluster.ready();
       return cluster;
@@ -69,14 +68,14 @@ export class TestCluster {
   }
 
   /** Waits until every node sees all others up and in sync. */
-  async ready(withinMs = 20_000): Promise<void> {
+  async ready(withinMs = 40_000): Promise<void> {
     await eventually(withinMs, async () => {
       for (const node of this.nodes) {
         const response = await fetch(`http://127.0.0.1:${node.httpPort}/health/ready`);
         if (response.status !== 200) throw new Error(`not ready: ${await response.text()}`);
       }
       for (const node of this.nodes) {
-        const states = (await node.ctl("cluster", "nodes")) as { state: string }[];
+        const states = (await node.ask("cluster", "nodes")) as { state: string }[];
         const up = states.filter(({ state }) => state === "up").length;
         if (up !== this.nodes.length - 1) throw new Error(`sees ${JSON.stringify(states)}`);
       }
@@ -87,7 +86,7 @@ export class TestCluster {
   async sessionCounts(nodes: readonly TestServer[] = this.nodes): Promise<Record<string, number>[]> {
     const views: Record<string, number>[] = [];
     for (const node of nodes) {
-      const seen = (await node.ctl("cluster", "nodes")) as { name: string; state: string; sessions: number }[];
+      const seen = (await node.ask("cluster", "nodes")) as { name: string; state: string; sessions: number }[];
       views.push(Object.fromEntries(seen.map(({ name, sessions }) => [name, sessions])));
     }
     return views;

@@ -14,10 +14,18 @@ export async function startSpreadServer(plan: TestServerPlan, count: number): Pr
   const database = plan.database ?? connectionToml(fresh!);
   const name = `spread-${process.pid}-${++started}`;
   const fabric = process.env.MEERKAT_TEST_FABRIC ?? 'fabric = "local"';
-  const nodes: TestServer[] = [];
-  for (let number = 1; number <= count; number++) {
+  const start = (number: number): Promise<TestServer> => {
     const extra = `${plan.extra ?? ""}\n[cluster]\nname = "${name}"\nnode_name = "n${number}"\n${fabric}\n`;
-    nodes.push(await startServer({ ...plan, database, extra, alone: true }));
+    return startServer({ ...plan, database, extra, alone: true });
+  };
+  // The first makes the tables.
+  const first = await start(1);
+  const others = await Promise.allSettled(Array.from({ length: count - 1 }, (_, at) => start(at + 2)));
+  const nodes = [first, ...others.flatMap((other) => (other.status === "fulfilled" ? [other.value] : []))];
+  const failed = others.find((other) => other.status === "rejected");
+  if (failed !== undefined) {
+    await Promise.all(nodes.map((node) => node.stop()));
+    throw failed.reason;
   }
   const server = new SpreadServer(nodes, fresh);
   await server.ready();
@@ -70,14 +78,18 @@ class SpreadServer implements TestServer {
     return this.#next().ctl(...args);
   }
 
+  ask(category: string, command: string, args?: Readonly<Record<string, unknown>>): Promise<unknown> {
+    return this.#next().ask(category, command, args);
+  }
+
   register(username: string, domain?: string): Promise<void> {
     return this.#nodes[0]!.register(username, domain);
   }
 
   async ready(): Promise<void> {
-    await eventually(20_000, async () => {
+    await eventually(40_000, async () => {
       for (const node of this.#nodes) {
-        const seen = (await node.ctl("cluster", "nodes")) as { state: string }[];
+        const seen = (await node.ask("cluster", "nodes")) as { state: string }[];
         const up = seen.filter(({ state }) => state === "up").length;
         if (up !== this.#nodes.length - 1) throw new Error(`a node sees ${up} others`);
       }
@@ -89,7 +101,7 @@ class SpreadServer implements TestServer {
   }
 
   async restart(): Promise<void> {
-    for (const node of this.#nodes) await node.restart();
+    await Promise.all(this.#nodes.map((node) => node.restart()));
     await this.ready();
   }
 
