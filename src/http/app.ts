@@ -3,7 +3,7 @@
 import type { MiddlewareHandler } from "hono";
 import { Hono } from "hono";
 import type { Log } from "../observe/log.ts";
-import { type Authority, namesDomain, parseAuthority } from "./authority.ts";
+import { type Authority, authorityOf, namesDomain } from "./authority.ts";
 import { Chat, type ChatSource } from "./chat.ts";
 import { hostMetaJrd, hostMetaXrd, webSocketLink } from "./host-meta.ts";
 import { send } from "./send.ts";
@@ -129,7 +129,7 @@ const onlyReading: MiddlewareHandler<Environment> = async (context, next) => {
 
 /** RFC 9112 section 3.2: a request with a bad Host header is refused whatever it asks for. */
 const withAuthority: MiddlewareHandler<Environment> = async (context, next) => {
-  const authority = parseAuthority(context.req.header("host") ?? new URL(context.req.url).host);
+  const authority = authorityOf(context.req.raw);
   if (authority === undefined) return text(400, "The Host header is not a host name.\n");
   context.set("authority", authority);
   return next();

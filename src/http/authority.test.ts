@@ -1,6 +1,6 @@
 /** Host headers, good and forged. */
 import { describe, expect, test } from "bun:test";
-import { isLoopback, namesDomain, parseAuthority } from "./authority.ts";
+import { authorityOf, isLoopback, namesDomain, parseAuthority } from "./authority.ts";
 
 describe("the Host header", () => {
   const good: [string, string, string][] = [
@@ -35,6 +35,19 @@ describe("the Host header", () => {
   ];
   test.each(bad)("'%s' is refused", (header) => {
     expect(parseAuthority(header)).toBeUndefined();
+  });
+
+  test.each(["256.256.256.256", "1.2.3.4.5", "xn--a", "[:::]", "a b", "localhost:99999", "", "[::1"])(
+    "a request to '%s' is for nobody",
+    (host) => {
+      // What the runtime makes of such a request.
+      const request = { url: `http://${host}/ws-xmpp`, headers: new Headers({ host }) } as Request;
+      expect(authorityOf(request)).toBeUndefined();
+    },
+  );
+
+  test("a request without a URL, of HTTP/1.0 without a Host header, is for nobody", () => {
+    expect(authorityOf({ url: "/", headers: new Headers() } as Request)).toBeUndefined();
   });
 
   test("a domain is named by its A-label", () => {

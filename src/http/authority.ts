@@ -23,6 +23,17 @@ export function parseAuthority(header: string): Authority | undefined {
   return { host: name.endsWith(".") ? name.slice(0, -1) : name, text: `${name}${match[2] ?? ""}` };
 }
 
+/**
+ * Whom a request is for; undefined when its Host header names nobody. What passes the pattern and is no host all the same (`256.1.1.1`,
+ * `xn--a`) makes no URL either, and a request without a URL cannot be served.
+ */
+export function authorityOf(request: Request): Authority | undefined {
+  if (!URL.canParse(request.url)) return undefined;
+  const text = request.headers.get("host") ?? new URL(request.url).host;
+  const authority = parseAuthority(text);
+  return authority !== undefined && URL.canParse(`http://${authority.text}/`) ? authority : undefined;
+}
+
 /** Whether the host of a request names this domain; internationalised domains are compared as A-labels. */
 export function namesDomain(host: string, domain: string): boolean {
   return host === domain || host === domainToASCII(domain);

@@ -50,6 +50,8 @@ const migrations: readonly Migration[] = [
 ];
 
 const tokenBytes = 32;
+/** Of an account that has gathered very many, further ones go next time. */
+const removedAtOnce = 500;
 
 export const fastAuthToken = defineModule({
   name: "mod_fast_auth_token",
@@ -62,6 +64,12 @@ export const fastAuthToken = defineModule({
       max: 3_650,
       unit: "days",
       doc: "How long a token works. Each one that is renewed starts anew.",
+    }),
+    max_clients: option.integer({
+      default: 50,
+      min: 1,
+      unit: "installations",
+      doc: "Most installations of clients for which one account has tokens; those whose tokens end first give way.",
     }),
     rotate_before_expire_days: option.integer({
       default: 14,
@@ -85,20 +93,20 @@ export const fastAuthToken = defineModule({
 
 const dayMs = 86_400_000;
 
+interface TokenOptions {
+  readonly validityDays: number;
+  readonly maxClients: number;
+  readonly rotateBeforeExpireDays: number;
+}
+
 class FastTokens implements FastTokenService {
   readonly #domain: string;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Randomness;
-  readonly #options: { readonly validityDays: number; readonly rotateBeforeExpireDays: number };
+  readonly #options: TokenOptions;
 
-  constructor(
-    domain: string,
-    store: Store,
-    clock: Clock,
-    random: Randomness,
-    options: { readonly validityDays: number; readonly rotateBeforeExpireDays: number },
-  ) {
+  constructor(domain: string, store: Store, clock: Clock, random: Randomness, options: TokenOptions) {
     this.#domain = domain;
     this.#store = store;
     this.#clock = clock;
@@ -133,7 +141,34 @@ class FastTokens implements FastTokenService {
     const token = this.#random.id(tokenBytes);
     const expiresAt = this.#clock.now() + this.#options.validityDays * dayMs;
     await this.#put(account, userAgentId, "new", { mechanism, secret: token, expires: expiresAt, count: -1 });
+    await this.#makeRoom(account, userAgentId);
     return { token, expiresAt };
+  }
+
+  /** A client may name another installation at each login: what is over, or too many, goes. */
+  async #makeRoom(account: Jid, newest: string): Promise<void> {
+    const now = this.#clock.now();
+    const rows = await this.#db
+      .selectFrom("fast_auth_tokens")
+      .select(["user_agent", "expires_at"])
+      .where("domain", "=", this.#domain)
+      .where("username", "=", account.local)
+      .orderBy("expires_at", "desc")
+      .execute();
+    const kept = new Set([newest]);
+    const over = new Set<string>();
+    for (const { user_agent: agent, expires_at: expires } of rows) {
+      if (kept.has(agent)) continue;
+      if (kept.size < this.#options.maxClients && Number(expires) > now) kept.add(agent);
+      else over.add(agent);
+    }
+    if (over.size === 0) return;
+    await this.#db
+      .deleteFrom("fast_auth_tokens")
+      .where("domain", "=", this.#domain)
+      .where("username", "=", account.local)
+      .where("user_agent", "in", [...over].slice(0, removedAtOnce))
+      .execute();
   }
 
   async used(

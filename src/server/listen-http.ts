@@ -1,7 +1,7 @@
 /** Opens the listeners for HTTP: pages and probes by `http/`, WebSockets (RFC 7395) as client streams. */
 import type { HttpListener, WebSocketHandler } from "../config/settings.ts";
 import { createHttpApp } from "../http/app.ts";
-import { namesDomain } from "../http/authority.ts";
+import { authorityOf, namesDomain } from "../http/authority.ts";
 import { type HttpServer, type RequestInfo, serveHttp } from "../runtime/bun/http.ts";
 import type { ByteSocket, SocketHandler } from "../socket/socket.ts";
 import { C2sStream } from "../stream/c2s-stream.ts";
@@ -81,9 +81,11 @@ function upgrade(
   request: Request,
   info: RequestInfo,
 ): ((socket: ByteSocket) => SocketHandler) | Response | undefined {
-  const url = new URL(request.url);
+  const asked = authorityOf(request);
+  if (asked === undefined) return new Response("the Host header is not a host name\n", { status: 400 });
+  const path = new URL(request.url).pathname;
   for (const [handler, environment] of environments) {
-    if (handler.path !== url.pathname || (handler.host !== "_" && !namesDomain(url.hostname, handler.host))) continue;
+    if (handler.path !== path || (handler.host !== "_" && !namesDomain(asked.host, handler.host))) continue;
     if (node.draining) return new Response("this node is stopping\n", { status: 503 });
     if (!node.gate.accepts(info.remote)) return new Response("too many connections\n", { status: 503 });
     return (socket) => new C2sStream(environment, socket);

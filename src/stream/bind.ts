@@ -55,9 +55,14 @@ function refuse(
   condition: "bad-request" | "not-allowed",
   text: string,
 ): void {
+  fewerTries(stream, state);
+  stream.send(errorOf(request, new StanzaError(condition, { text })));
+}
+
+/** An attempt to bind or to resume has failed. Throws `StreamError` after too many. */
+export function fewerTries(stream: C2sStream, state: Authenticated): void {
   if (state.triesLeft <= 1) throw new StreamError("policy-violation", "Too many attempts to bind a resource");
   stream.become({ ...state, triesLeft: state.triesLeft - 1 });
-  stream.send(errorOf(request, new StanzaError(condition, { text })));
 }
 
 /**

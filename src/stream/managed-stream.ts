@@ -8,6 +8,7 @@ import { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import type { Frame } from "../xml/scanner.ts";
+import { fewerTries } from "./bind.ts";
 import type { C2sStream, State } from "./c2s-stream.ts";
 import { type ManagementEvents, StreamManagement } from "./management.ts";
 
@@ -52,10 +53,13 @@ export class ManagedStream implements ManagementEvents {
   /** Before a resource is bound only resumption makes sense (section 3). */
   static beforeBinding(stream: C2sStream, state: State & { at: "authenticated" }, frame: Frame): MaybePromise<void> {
     if (frame.name === "resume") {
+      const tried = (resumed: boolean): void => {
+        if (!resumed && stream.isOpen) fewerTries(stream, state);
+      };
       const resumed = ManagedStream.resume(stream, state.host, state.account, frame.attributes, (text) =>
         stream.write(text),
       );
-      return resumed instanceof Promise ? resumed.then(() => undefined) : undefined;
+      return resumed instanceof Promise ? resumed.then(tried) : tried(resumed);
     }
     stream.write(`<failed xmlns='${ns.sm}'><unexpected-request xmlns='${ns.stanzaErrors}'/></failed>`);
   }
@@ -101,6 +105,10 @@ export class ManagedStream implements ManagementEvents {
     /** Whether the session may still be on another node. */
     fetch = true,
   ): MaybePromise<boolean> {
+    if (!stream.environment.listener.mayLogIn(account)) {
+      announce(failed("not-allowed"));
+      return false;
+    }
     const id = attribute(attributes, "previd") ?? "";
     const h = counter(attribute(attributes, "h"));
     const { resumptions } = stream.environment.keeper;

@@ -64,6 +64,37 @@ describe("tokens", () => {
     await talk.stop();
   });
 
+  test("are kept for so many installations of an account, and no longer than they work", async () => {
+    const talk = await Conversation.start({
+      modules: [fastAuthToken],
+      options: { mod_fast_auth_token: { max_clients: 3 } },
+    });
+    const service = talk.host.registry.service("fastTokens")!;
+    const installation = (number: number) => `d4565fa7-4d72-4749-b3d3-${String(number).padStart(12, "0")}`;
+    const bob = parseJid("bob@localhost")!;
+    await service.issue(bob, agent, mechanism);
+    for (let number = 1; number <= 5; number++) {
+      await talk.clock.advance(1);
+      await service.issue(alice, installation(number), mechanism);
+    }
+    const alive: number[] = [];
+    for (let number = 1; number <= 5; number++)
+      if ((await service.tokens("alice", "localhost", installation(number))).length > 0) alive.push(number);
+    expect(alive).toEqual([3, 4, 5]);
+    expect(await service.tokens("bob", "localhost", agent)).toHaveLength(1);
+
+    await talk.store
+      .tables<{ fast_auth_tokens: { username: string; expires_at: number } }>()
+      .updateTable("fast_auth_tokens")
+      .set({ expires_at: talk.clock.now() })
+      .where("username", "=", "alice")
+      .execute();
+    await service.issue(alice, installation(6), mechanism);
+    expect(await service.tokens("alice", "localhost", installation(5))).toEqual([]);
+    expect(await service.tokens("alice", "localhost", installation(6))).toHaveLength(1);
+    await talk.stop();
+  });
+
   test("are due for renewal when less than the configured time is left", async () => {
     const talk = await Conversation.start({
       modules: [fastAuthToken],

@@ -122,6 +122,52 @@ describe("taking a file", () => {
   });
 });
 
+describe("many uploads at once", () => {
+  /** One that has begun; `close` sends the rest, if any, and ends it. */
+  async function begins(person: Person, size = 6) {
+    const slot = await upload.slot(person, "a.txt", size);
+    let feed: ReadableStreamDefaultController<Uint8Array>;
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        feed = controller;
+        controller.enqueue(new TextEncoder().encode("abc"));
+      },
+    });
+    const answer = upload.put(slot.put, body, { "content-length": String(size) });
+    const sends = (text: string) => feed.enqueue(new TextEncoder().encode(text));
+    return { slot, answer, sends, close: () => feed.close() };
+  }
+
+  const parts = () => filesBelow(folder()).length;
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  test("one account cannot keep all others out", async () => {
+    const held = [];
+    for (let number = 1; number <= 20; number++) {
+      held.push(await begins(alice));
+      while (parts() < number) await turn();
+    }
+    const slot = await upload.slot(alice, "one more.txt", 3);
+    const refused = await upload.put(slot.put, "abc");
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "10"]);
+    const bob = await upload.talk.login("bob@localhost/desk");
+    await upload.uploads(bob, "b.txt", "bob's");
+
+    for (const { close } of held) close();
+    for (const { answer } of held) expect((await answer).status).toBe(400);
+    expect((await upload.put(slot.put, "abc")).status).toBe(201);
+  });
+
+  test("a byte now and then keeps no place for long", async () => {
+    const slow = await begins(alice);
+    while (parts() === 0) await turn();
+    await upload.talk.clock.advance(70_000);
+    slow.sends("d");
+    expect((await slow.answer).status).toBe(400);
+    expect(parts()).toBe(0);
+  });
+});
+
 describe("giving a file", () => {
   test("takes HEAD, and says length, tag, dates", async () => {
     const url = await upload.uploads(alice, "a.txt", "0123456789", "text/plain");

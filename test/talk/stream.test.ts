@@ -1,12 +1,13 @@
 /** What a client's stream allows, and when: TLS first where it is demanded, passwords at a measured pace, sessions for accounts that exist. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { sasl2 } from "../../src/modules/sasl2.ts";
+import { streamManagement } from "../../src/modules/stream-management.ts";
 import { plain } from "../support/raw-client.ts";
 import { StreamTalk } from "../support/stream-talk.ts";
 
 let talk: StreamTalk;
 beforeEach(async () => {
-  talk = await StreamTalk.start({ modules: [sasl2] });
+  talk = await StreamTalk.start({ modules: [sasl2, streamManagement] });
   await talk.account("alice");
 });
 afterEach(() => talk.stop());
@@ -116,6 +117,34 @@ describe("wrong passwords", () => {
     await client.tries(`${"x".repeat(2_000)}`, "secret");
     await client.until("</failure>");
     expect(talk.wrongAccounts).toEqual([`${"x".repeat(64)}@localhost`]);
+  });
+});
+
+describe("resuming", () => {
+  const resume = "<resume xmlns='urn:xmpp:sm:3' previd='guess' h='0'/>";
+
+  test("ids cannot be guessed without end: failed attempts count as those to bind do", async () => {
+    const client = await talk.stream({ bindTries: 3 });
+    await client.logsIn("alice");
+    for (let tries = 0; tries < 2; tries++) {
+      client.write(resume);
+      expect(await client.until("</failed>")).toContain("item-not-found");
+    }
+    client.write(resume);
+    await client.endsWith("policy-violation");
+  });
+
+  test("a session goes on only where its account may log in", async () => {
+    const client = await talk.stream();
+    await client.logsIn("alice");
+    await client.binds("x");
+    client.write("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    const id = /id='([^']*)'/.exec(await client.until("/>"))![1];
+    client.breaks();
+    const elsewhere = await talk.stream({ mayLogIn: () => false });
+    await elsewhere.logsIn("alice");
+    elsewhere.write(`<resume xmlns='urn:xmpp:sm:3' previd='${id}' h='0'/>`);
+    expect(await elsewhere.until("</failed>")).toContain("not-allowed");
   });
 });
 

@@ -16,8 +16,13 @@ export type UploadsHouse = ModuleContext<UploadOptions>;
 
 /** Longest time of one upload; connections on which nothing comes end much sooner. */
 const receivingMsMax = 60 * 60_000;
+/** Time for any file, however small, and the slowest pace of what is larger: a client must not keep its place with a byte now and then. */
+const receivingMsMin = 60_000;
+const receivingBytesPerMs = 4;
 /** Uploads that one node takes at the same time: each has a file open. */
 const receivingMax = 500;
+/** Of them, those of one account, lest one keeps all others out. */
+const receivingOfOneMax = 20;
 /** Files that are removed at the same time when an account is. */
 const removalsAtOnce = 8;
 /** A slot of S3 may be in use to its last moment, and then for as long as an upload takes. */
@@ -37,6 +42,8 @@ export class Uploads implements UploadService {
   readonly #receivedBytes: ModuleCounter;
   readonly #removed: ModuleCounter;
   #receiving = 0;
+  /** By account, only while it is above 0. The operator's are not counted. */
+  readonly #receivingOf = new Map<string, number>();
 
   constructor(house: UploadsHouse) {
     this.#house = house;
@@ -162,12 +169,16 @@ export class Uploads implements UploadService {
     const row = await this.store.find(upload.token);
     if (row === undefined || isStored(row)) return "closed";
     if (row.place !== "local" || row.secret === "" || row.secret !== secret) return "forbidden";
-    if (this.#receiving >= receivingMax) return "busy";
-    if (!(await this.store.claim(upload.token, clock.now()))) return "closed";
-    this.#receiving++;
+    const { username } = row;
+    const mine = this.#receivingOf.get(username) ?? 0;
+    if (this.#receiving >= receivingMax || mine >= receivingOfOneMax) return "busy";
+    this.#count(username, 1);
+    let claimed = false;
     let stored = false;
     try {
-      if (!(await this.#local.write(upload.token, row.size, this.#inTime(body)))) return "short";
+      claimed = await this.store.claim(upload.token, clock.now());
+      if (!claimed) return "closed";
+      if (!(await this.#local.write(upload.token, row.size, this.#inTime(body, row.size)))) return "short";
       stored = await this.store.stored(
         upload.token,
         clock.now(),
@@ -183,14 +194,23 @@ export class Uploads implements UploadService {
       this.#house.log.error({ err: error }, "there is no space for uploads any more");
       return "no space";
     } finally {
-      this.#receiving--;
-      if (!stored) await this.store.release(upload.token);
+      this.#count(username, -1);
+      if (claimed && !stored) await this.store.release(upload.token);
     }
   }
 
-  /** Ends where the connection breaks. A client that sends a byte now and then would hold its file open for ever. */
-  async *#inTime(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    const end = this.#house.clock.monotonic() + receivingMsMax;
+  #count(username: string, change: 1 | -1): void {
+    this.#receiving += change;
+    if (username === "") return;
+    const mine = (this.#receivingOf.get(username) ?? 0) + change;
+    if (mine === 0) this.#receivingOf.delete(username);
+    else this.#receivingOf.set(username, mine);
+  }
+
+  /** Ends where the connection breaks, or goes on for too long. */
+  async *#inTime(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+    const time = Math.min(receivingMsMax, receivingMsMin + size / receivingBytesPerMs);
+    const end = this.#house.clock.monotonic() + time;
     try {
       for await (const chunk of body) {
         if (this.#house.clock.monotonic() > end) return;
