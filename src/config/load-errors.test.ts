@@ -40,6 +40,15 @@ versionning = true
       ["m.toml:4:1: listen.c2s[0].port: found 70000; allowed: an integer from 0 to 65535"],
     ],
     [
+      "a password where none is taken, which is not shown",
+      "[cluster.nats]\nservers = ['meerkat:s3cret@nats.example.org:4222']\n" +
+        "[outgoing_pools.http.push.connection]\nhost = 'https://meerkat:s3cret@push.example.org'",
+      [
+        'm.toml:4:12: cluster.nats.servers[0]: found "********@nats.example.org:4222"; allowed: a host with or without port, such as "nats.example.org:4222"',
+        'm.toml:6:1: outgoing_pools.http.push.connection.host: found "https://********@push.example.org"; allowed: the beginning of a URL, such as "https://push.example.org:8443"',
+      ],
+    ],
+    [
       "a number with a fraction",
       "[[listen.c2s]]\nport = 1.5",
       ["m.toml:4:1: listen.c2s[0].port: found 1.5; allowed: an integer from 0 to 65535"],

@@ -48,7 +48,7 @@ const httpPool = option.table(
       {
         host: option.string({
           required: true,
-          check: (text) => /^https?:\/\/[^\s/?#]+\/?$/.test(text),
+          check: (text) => /^https?:\/\/[^\s/?#@]+\/?$/.test(text),
           allowed: 'the beginning of a URL, such as "https://push.example.org:8443"',
           doc: "Where the server is.",
         }),

@@ -301,7 +301,11 @@ function refusalText(option: Option, found: unknown): string {
 
 /** What was found, in a few words. */
 export function foundText(found: unknown): string {
-  if (typeof found === "string") return JSON.stringify(found.length > 60 ? `${found.slice(0, 60)}…` : found);
+  if (typeof found === "string") {
+    // A URL or a server may come with a password in it, where none is taken.
+    const shown = found.replace(/[^\s/@]+:[^\s/@]*@/g, "********@");
+    return JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}…` : shown);
+  }
   if (Array.isArray(found)) return found.length === 0 ? "an empty array" : "an array";
   if (found instanceof Date) return "a date";
   if (isTable(found)) return "a table";

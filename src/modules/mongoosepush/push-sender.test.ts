@@ -42,10 +42,22 @@ test("posts the notification as JSON to the device's address", async () => {
   expect(calls[0]![0]).toBe("http://push/v3/notification/a%2Fb%20c");
   expect(calls[0]![1]).toMatchObject({
     method: "POST",
+    // The service is who the operator says, and cannot send us elsewhere.
+    redirect: "error",
     body: '{"service":"fcm"}',
     headers: { "content-type": "application/json" },
   });
   expect(sender.counters).toMatchObject({ sent: 1, failed: 0 });
+});
+
+test.each([".", ".."])("a device of the name '%s' is no way to another path of the service", async (name) => {
+  let calls = 0;
+  const { sender } = senderWith(async () => {
+    calls++;
+    return new Response("{}", { status: 200 });
+  });
+  expect(await condition(sender.send(name, {}))).toBe("item-not-found");
+  expect(calls).toBe(0);
 });
 
 test("a device that is gone is not tried again", async () => {

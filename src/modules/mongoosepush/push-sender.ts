@@ -49,6 +49,8 @@ export class PushSender {
    * resource-constraint, remote-server-timeout and internal-server-error for what may be otherwise later.
    */
   async send(token: string, body: object): Promise<void> {
+    // The name of a device is its user's to choose: these two would be steps up in the path, however they are encoded.
+    if (token === "." || token === "..") throw new StanzaError("item-not-found", { text: "That is no device" });
     await this.#slot();
     try {
       await this.#try(`${this.#settings.url}/notification/${encodeURIComponent(token)}`, JSON.stringify(body));
@@ -98,7 +100,8 @@ export class PushSender {
     const timer = this.#clock.after(this.#settings.requestTimeoutMs, () => abort.abort());
     try {
       const headers = { "content-type": "application/json" };
-      const response = await this.#fetch(url, { method: "POST", headers, body, signal: abort.signal });
+      const request = { method: "POST", headers, body, signal: abort.signal, redirect: "error" } as const;
+      const response = await this.#fetch(url, request);
       // Unread, the answer would keep its connection.
       await response.body?.cancel();
       return response.status;
