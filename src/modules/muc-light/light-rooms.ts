@@ -4,13 +4,13 @@
  * their notices leave in that order.
  */
 import type { ModuleContext } from "../../hooks/define-module.ts";
-import { type Effect, type MaybePromise, route, secureBy, spread } from "../../hooks/effect.ts";
+import { type Effect, type MaybePromise, secureBy, spread } from "../../hooks/effect.ts";
 import type { ArchiveViewer } from "../../hooks/services.ts";
 import type { ModuleCounter } from "../../observe/metrics.ts";
 import { StanzaError } from "../../stanza/errors.ts";
-import { Jid, parseJid } from "../../stanza/jid.ts";
+import { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
-import { message, type Stanza } from "../../stanza/stanza.ts";
+import type { Stanza } from "../../stanza/stanza.ts";
 import { StoreConflict } from "../../store/errors.ts";
 import { then } from "../../util/maybe-promise.ts";
 import { Xml } from "../../xml/xml.ts";
@@ -23,12 +23,21 @@ import {
   type OccupantsChanged,
   type OwnerRules,
 } from "./affiliations.ts";
+import { legacyTongue } from "./legacy-tongue.ts";
 import { addressCharsMax, type LightRoom, LightStore } from "./light-store.ts";
-import { affiliationsNotice, configurationNotice, destroyedNotice } from "./notices.ts";
-import { addressesOf, noRoom, Occupancy, only } from "./occupancy.ts";
+import { noRoom, Occupancy, only } from "./occupancy.ts";
 import type { Present } from "./occupants-cache.ts";
 import type { MucLightOptions } from "./options.ts";
 import { type ConfigTexts, type RoomConfig, RoomSchema } from "./room-schema.ts";
+import {
+  type Concerning,
+  movement,
+  mucLightTongue,
+  notice,
+  type Telling,
+  type Tongue,
+  type Versions,
+} from "./tongue.ts";
 import { stanzaIdXml, utterance } from "./utterance.ts";
 
 /** Who asks, where that matters: an occupant. The operator is undefined, and may do everything. */
@@ -46,6 +55,7 @@ export class LightRooms {
   readonly store: LightStore;
   readonly schema: RoomSchema;
   readonly #rules: OwnerRules;
+  readonly #tongue: Tongue;
   readonly occupancy: Occupancy;
   /** Counts what has become of rooms. */
   readonly #changes: ModuleCounter;
@@ -61,6 +71,7 @@ export class LightRooms {
     this.store = new LightStore(context.store, domain);
     this.schema = new RoomSchema(options.configSchema, options.maxFieldLength);
     this.#rules = { multipleOwners: options.allowMultipleOwners, promotes: options.promoteOnLastOwnerLeave };
+    this.#tongue = options.legacyMode ? legacyTongue : mucLightTongue;
     this.occupancy = new Occupancy(this.store, context);
     this.#changes = this.#count();
   }
@@ -187,9 +198,9 @@ export class LightRooms {
     if (isChosen) await this.#removeTraces(room);
     const users = [...state.occupants].map(([jid, affiliation]) => ({ jid, affiliation }));
     const { version } = state;
-    const { marked, effects } = this.#archive(room, id, affiliationsNotice(users, { version }));
+    const { told, effects } = this.#keep({ room, id }, this.#tongue.created({ room, id }, users, version));
     await this.#othersKnow(name, false);
-    await this.#run(users.map((user) => route(marked(affiliationsNotice([user], { version }), user.jid))));
+    await this.#run(told);
     return { room, state, effects };
   }
 
@@ -207,9 +218,9 @@ export class LightRooms {
       );
       if (done === undefined) throw noRoom();
       this.#changes.add(1, "destroyed");
-      const jids = [...done.before.occupants.keys()];
+      const { told } = this.#keep({ room, id }, this.#tongue.destroyed({ room, id }, done.before.occupants));
       await this.#othersKnow(room.local, true);
-      await this.#run(jids.map((jid) => route(this.#notice(room, id, destroyedNotice(jid), jid))));
+      await this.#run(told);
       await this.#endTraces(room);
       return [];
     });
@@ -245,9 +256,10 @@ export class LightRooms {
       if (done === undefined) throw noRoom();
       this.#changes.add(1, "configured");
       const { version: previous, occupants } = done.before;
-      const { marked, effects } = this.#archive(room, id, configurationNotice(texts, { version }));
-      const notice = marked(configurationNotice(texts, { previous, version }));
-      await this.#run([spread([notice], addressesOf(occupants.keys()))]);
+      const about = { room, id };
+      const telling = this.#tongue.configured(about, texts, { previous, version }, occupants);
+      const { told, effects } = this.#keep(about, telling);
+      await this.#run(told);
       return effects;
     });
   }
@@ -292,35 +304,24 @@ export class LightRooms {
       // Whoever blocks is left out in silence.
       if (done === "nobody") return [];
       if (done === undefined) throw noRoom();
-      return this.#tellChange(room, done.change, { previous: done.before.version, version }, id);
+      return this.#tellChange({ room, id }, done.change, { previous: done.before.version, version }, asker?.bare);
     });
   }
 
   async #tellChange(
-    room: Jid,
-    { before, after, changes }: OccupantsChanged,
-    versions: { readonly previous: string; readonly version: string },
-    id: string,
+    about: Concerning,
+    change: OccupantsChanged,
+    versions: Versions,
+    by: string | undefined,
   ): Promise<readonly Effect[]> {
-    const { version } = versions;
-    const over = after.size === 0;
-    const left = [...before.keys()].filter((jid) => !after.has(jid));
+    const { room } = about;
+    const over = change.after.size === 0;
+    const { left } = movement(change);
     await this.#othersKnow(room.local, left.length > 0);
     this.#changes.add(1, over ? "destroyed" : "occupants");
-    const { marked, effects } = over
-      ? { marked: (payload: string) => this.#notice(room, id, payload), effects: [] }
-      : this.#archive(room, id, affiliationsNotice(changes, { version }));
-    const notices: Effect[] = [];
-    const stay = [...after.keys()].filter((jid) => before.has(jid));
-    if (stay.length > 0) notices.push(spread([marked(affiliationsNotice(changes, versions))], addressesOf(stay)));
-    for (const [jid, affiliation] of after) {
-      if (!before.has(jid)) notices.push(route(marked(affiliationsNotice([{ jid, affiliation }], { version }), jid)));
-    }
-    for (const jid of left) {
-      await this.#removing(room, () => this.context.rooms.parted(room, jid));
-      notices.push(route(this.#notice(room, id, affiliationsNotice([{ jid, affiliation: "none" }]), jid)));
-    }
-    await this.#run(notices);
+    const { told, effects } = this.#keep(about, this.#tongue.changed(about, change, versions, by));
+    for (const jid of left) await this.#removing(room, () => this.context.rooms.parted(room, jid));
+    await this.#run(told);
     if (over) await this.#endTraces(room);
     return effects;
   }
@@ -404,12 +405,12 @@ export class LightRooms {
     return this.#title(room)(config);
   }
 
-  /** Keeps an event; live notices of it are marked with the id it has in the archive. */
-  #archive(room: Jid, id: string, payload: string) {
-    const stored = this.archive?.store(room, room, this.#notice(room, id, payload));
-    const mark = stored === undefined ? "" : stanzaIdXml(room, stored.id);
-    const effects: Effect[] = stored === undefined ? [] : [secureBy(stored.stored)];
-    return { marked: (live: string, to?: string) => this.#notice(room, id, live + mark, to), effects };
+  /** Keeps an event; what is told of it live is marked with the id it has in the archive. */
+  #keep(about: Concerning, { kept, told }: Telling): { told: Effect[]; effects: Effect[] } {
+    const { room } = about;
+    const stored = kept === undefined ? undefined : this.archive?.store(room, room, notice(about, kept));
+    if (stored === undefined) return { told: told(""), effects: [] };
+    return { told: told(stanzaIdXml(room, stored.id)), effects: [secureBy(stored.stored)] };
   }
 
   /** Another node may have made a room of this name since, which has begun its own. */
@@ -428,10 +429,6 @@ export class LightRooms {
     } catch (error) {
       this.context.log.error({ err: error, room: room.bare }, "what is kept of a room, or of who has left it, stays");
     }
-  }
-
-  #notice(from: Jid, id: string, payload: string, to?: string): Stanza {
-    return message({ from, type: "groupchat", id, payload, to: to === undefined ? undefined : parseJid(to) });
   }
 
   /**

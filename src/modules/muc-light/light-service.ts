@@ -1,6 +1,5 @@
 /** What is addressed to the domain of the rooms and to rooms, and who answers it. */
 import { drop, type Effect, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
-import { discoInfoElement, discoItemsElement } from "../../stanza/disco-info.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { ns } from "../../stanza/ns.ts";
 import { resultOf } from "../../stanza/reply.ts";
@@ -8,8 +7,9 @@ import type { Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { Xml, xml } from "../../xml/xml.ts";
 import type { Affiliation, AffiliationChange } from "./affiliations.ts";
-import { type LightRooms, lightViewer } from "./light-rooms.ts";
-import { addressCharsMax, type LightRoom } from "./light-store.ts";
+import { aboutService, answer, aside, block, checkCreation, noNode, requireBlocking } from "./answers.ts";
+import type { LightRooms } from "./light-rooms.ts";
+import type { LightRoom } from "./light-store.ts";
 import { usersXml } from "./notices.ts";
 import { knownVersion, readAffiliations, readBlocking, readCreation } from "./requests.ts";
 import { roomList } from "./room-list.ts";
@@ -57,14 +57,8 @@ export class LightService {
   /** The result comes from where the request went; which room it is the notice has told. */
   async #create(stanza: Stanza, query: Element): Promise<Outcome> {
     const rooms = this.#rooms;
-    const { access, options } = rooms.context;
-    if (!access.allow(options.accessCreate, stanza.from!)) {
-      throw new StanzaError("not-allowed", { text: "You may not make rooms here" });
-    }
     const name = stanza.to!.local === "" ? undefined : stanza.to!.local;
-    if ((name?.length ?? 0) + rooms.domain.length + 1 > addressCharsMax) {
-      throw refused(`The address of a room has at most ${addressCharsMax} characters`);
-    }
+    checkCreation(rooms, stanza.from!, name);
     const { fields, occupants } = readCreation(query, (jid) => rooms.isUser(jid));
     const { config } = rooms.schema.read(fields);
     const { effects } = await rooms.create(stanza.from!, name, config, occupants, stanza.id!);
@@ -83,7 +77,7 @@ export class LightService {
     const rooms = this.#rooms;
     switch (what) {
       case `get ${ns.discoInfo} query`:
-        return this.#info(stanza, payload, `Group chats of ${rooms.context.domain}`);
+        return aboutService(rooms, stanza, payload, ns.mucLight);
       case `get ${ns.discoItems} query`:
         noNode(payload);
         return answer(stanza, await roomList(rooms, stanza.from!.toBare(), payload));
@@ -98,33 +92,16 @@ export class LightService {
     }
   }
 
-  #info(stanza: Stanza, query: Element, name: string): Outcome {
-    noNode(query);
-    const all = new Set([ns.mucLight, ns.discoInfo, ns.discoItems, ns.ping, ns.rsm, ns.stanzaIds]);
-    for (const feature of this.#rooms.archive?.features ?? []) all.add(feature as typeof ns.mucLight);
-    const identities = [{ category: "conference", type: "text", name }];
-    return answer(stanza, discoInfoElement({ identities, features: [...all].sort(), forms: [] }));
-  }
-
-  #requireBlocking(): void {
-    if (!this.#rooms.context.options.blocking) throw refused("This service has no blocking lists");
-  }
-
   async #blocking(stanza: Stanza): Promise<Outcome> {
-    this.#requireBlocking();
+    requireBlocking(this.#rooms);
     const items = await this.#rooms.store.blocking(stanza.from!.bare);
     const elements = items.map(({ kind, jid }) => xml`<${new Xml(kind)} action='deny'>${jid}</${new Xml(kind)}>`);
     return answer(stanza, xml`<query xmlns='${ns.mucLightBlocking}'>${elements}</query>`);
   }
 
   async #block(stanza: Stanza, query: Element): Promise<Outcome> {
-    this.#requireBlocking();
-    const { store, context } = this.#rooms;
-    const { deny, allow } = readBlocking(query.elements());
-    const most = context.options.maxBlocked;
-    if (!(await store.block(stanza.from!.bare, deny, allow, most))) {
-      throw new StanzaError("resource-constraint", { text: `A blocking list has at most ${most} items` });
-    }
+    requireBlocking(this.#rooms);
+    await block(this.#rooms, stanza.from!, readBlocking(query.elements()));
     return answer(stanza);
   }
 
@@ -155,28 +132,7 @@ export class LightService {
       case `set ${ns.mucLightDestroy} query`:
         return this.#done(stanza, await rooms.destroy(room, from, stanza.id!));
       default:
-        return this.#aside(what, stanza, payload);
-    }
-  }
-
-  /** What rooms answer beside what they are there for. */
-  async #aside(what: string, stanza: Stanza, payload: Element): Promise<Outcome> {
-    const rooms = this.#rooms;
-    const room = stanza.to!;
-    const { config } = await rooms.roomFor(room.local, stanza.from!);
-    if (payload.ns === ns.mam && rooms.archive !== undefined) {
-      return rooms.archive.answer(room, stanza, lightViewer);
-    }
-    switch (what) {
-      case `get ${ns.discoInfo} query`:
-        return this.#info(stanza, payload, rooms.title(room.local, config));
-      case `get ${ns.discoItems} query`:
-        noNode(payload);
-        return answer(stanza, discoItemsElement([]));
-      case `get ${ns.ping} ping`:
-        return answer(stanza);
-      default:
-        throw new StanzaError("service-unavailable");
+        return aside(rooms, what, stanza, payload, ns.mucLight);
     }
   }
 
@@ -191,17 +147,8 @@ export class LightService {
   }
 }
 
-function answer(request: Stanza, payload?: Xml): Effect {
-  return route(resultOf(request, payload));
-}
-
 function* usersIn({ occupants }: LightRoom): Iterable<AffiliationChange & { affiliation: Affiliation }> {
   for (const [jid, affiliation] of occupants) yield { jid, affiliation };
-}
-
-function noNode(query: Element): void {
-  const node = query.attr("node");
-  if (node !== undefined && node !== "") throw new StanzaError("item-not-found", { text: "There is no such node" });
 }
 
 const refused = (text: string) => new StanzaError("bad-request", { text });

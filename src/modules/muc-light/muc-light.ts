@@ -2,6 +2,7 @@
 import { defineModule } from "../../hooks/define-module.ts";
 import { parseJid } from "../../stanza/jid.ts";
 import { LightAdministration } from "./administration.ts";
+import { LegacyService } from "./legacy-service.ts";
 import { LightRooms } from "./light-rooms.ts";
 import { LightService } from "./light-service.ts";
 import { lightMigrations } from "./light-store.ts";
@@ -18,7 +19,7 @@ export const mucLight = defineModule({
     const domain = parseJid(context.options.host.replaceAll("@HOST@", context.domain))?.domain;
     if (domain === undefined) throw new Error(`mod_muc_light: ${context.options.host} is no domain`);
     const rooms = new LightRooms(domain, context);
-    const service = new LightService(rooms);
+    const service = context.options.legacyMode ? new LegacyService(rooms) : new LightService(rooms);
     on.serve(domain, (stanza) => service.take(stanza));
     on.account("removed", (account) => rooms.removeAccount(account));
     on.account("guestRemoved", (account) => rooms.removeAccount(account));

@@ -110,9 +110,8 @@ export const mucLightOptions = {
     },
   ),
   legacy_mode: option.boolean({
-    doc: "MongooseIM's imitation of XEP-0045 for old clients, which is not there: such clients use mod_muc.",
+    doc: "Whether rooms are spoken to in a part of XEP-0045 and not in MUC Light: for clients that MongooseIM's mode of this name has served.",
     default: false,
-    only: false,
   }),
 } as const;
 

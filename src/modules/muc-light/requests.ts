@@ -1,7 +1,7 @@
 /** What clients ask of rooms, read out of their XML. Everything here throws `StanzaError` bad-request for what is none of it. */
 import { StanzaError } from "../../stanza/errors.ts";
 import { type Jid, parseJid } from "../../stanza/jid.ts";
-import type { Element } from "../../xml/element.ts";
+import { Element } from "../../xml/element.ts";
 import type { AffiliationChange } from "./affiliations.ts";
 import { addressCharsMax, type Blocked } from "./light-store.ts";
 
@@ -59,10 +59,37 @@ export function readBlocking(items: readonly Element[]): BlockingChange {
 }
 
 function addressIn(element: Element): Jid {
-  const jid = element.firstElement() === undefined ? parseJid(element.text().trim()) : undefined;
-  if (jid === undefined || jid.local === "") throw refused(`<${element.name}/> holds the address of a ${element.name}`);
+  return addressFrom(element.firstElement() === undefined ? element.text().trim() : "", `<${element.name}/>`);
+}
+
+/** @param where what holds the address. */
+function addressFrom(text: string, where: string): Jid {
+  const jid = parseJid(text);
+  if (jid === undefined || jid.local === "") throw refused(`${where} holds the address of a room or a user`);
   if (jid.bare.length > addressCharsMax) throw refused(`Addresses have at most ${addressCharsMax} characters here`);
   return jid;
+}
+
+/** As `readAffiliations`, of the items of muc#admin. */
+export function readItems(items: readonly Element[], isUser: (jid: Jid) => boolean): AffiliationChange[] {
+  return items.map((item) => {
+    const affiliation = item.attr("affiliation");
+    if (!isAffiliation(affiliation)) throw refused("Expected <item affiliation='owner|member|none' jid='address'/>");
+    const jid = addressFrom(item.attr("jid") ?? "", "jid='' of <item/>");
+    if (!isUser(jid)) throw refused(`${jid.bare} is no user`);
+    return { jid: jid.bare, affiliation };
+  });
+}
+
+/** As `readBlocking`, of the items of a privacy list: a room by its address, a user as `service/user`. */
+export function readPrivacyItems(items: readonly Element[], service: string): BlockingChange {
+  const asBlocking = items.map((item) => {
+    const value = item.attr("value") ?? "";
+    const isUser = value.startsWith(`${service}/`);
+    const attributes = { action: item.attr("action") ?? "" };
+    return new Element(isUser ? "user" : "room", "", attributes, [isUser ? value.slice(service.length + 1) : value]);
+  });
+  return readBlocking(asBlocking);
 }
 
 function isAffiliation(text: string | undefined): text is AffiliationChange["affiliation"] {

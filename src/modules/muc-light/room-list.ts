@@ -4,7 +4,7 @@ import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { pageRequest, resultSet } from "../../stanza/result-set.ts";
 import type { Element } from "../../xml/element.ts";
-import { type Xml, xml } from "../../xml/xml.ts";
+import { attributes, type Xml, xml } from "../../xml/xml.ts";
 import type { LightRooms } from "./light-rooms.ts";
 import type { RoomItem } from "./light-store.ts";
 
@@ -34,7 +34,7 @@ export async function roomList(rooms: LightRooms, account: Jid, query: Element):
   const address = (room: string | undefined) => (room === undefined ? undefined : `${room}@${domain}`);
   const items = found.map(
     ({ room, version, config }) =>
-      xml`<item jid='${`${room}@${domain}`}' name='${rooms.title(room, config)}' version='${version}'/>`,
+      xml`<item jid='${`${room}@${domain}`}' name='${rooms.title(room, config)}'${attributes({ version: context.options.legacyMode ? undefined : version })}/>`,
   );
   const index = first === undefined ? undefined : await store.countRoomsOf(account.bare, first);
   const set =
