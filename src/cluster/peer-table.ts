@@ -44,6 +44,8 @@ export class PeerTable {
   snapshots = 0;
   /** Digests that differed although no write was missing. */
   differences = 0;
+  /** Messages of the owner were lost, and its next digest will tell whether writes were among them. */
+  doubtful = false;
   readonly #owner: NodeIdentity;
   readonly #actions: PeerTableActions;
   /** Slots of the same owner that the snapshot coming in replaces. */
@@ -66,6 +68,7 @@ export class PeerTable {
   /** The owner is down: no read sees its records. */
   hide(): void {
     this.#hidden = true;
+    this.doubtful = false;
     for (const slot of this.#formers) this.store.hide(slot);
     this.store.hide(this.slot);
     if (this.phase === "receiving") this.#wantAll = true;
@@ -103,6 +106,7 @@ export class PeerTable {
 
   digest(seq: number, digest: Digest): void {
     this.behind = Math.max(0, seq - (this.seq ?? 0));
+    this.doubtful = false;
     if (this.phase === "receiving") return;
     const fresh = this.phase === "unknown";
     if (fresh) {
@@ -154,9 +158,18 @@ export class PeerTable {
 
   /** The fabric has lost messages of this owner. True: its digest will tell whether writes were among them. */
   messagesLost(): boolean {
-    if (this.phase !== "receiving") return true;
-    this.#gap();
+    if (this.phase === "receiving") this.#gap();
+    else if (this.phase === "asked") this.#askAgain();
+    else {
+      this.doubtful = true;
+      return true;
+    }
     return false;
+  }
+
+  /** The owner has lost messages of ours, perhaps what it was asked for. */
+  ownerLost(): void {
+    if (this.phase === "asked") this.#askAgain();
   }
 
   /** Looks after an answer that does not come. True: a digest of the owner is needed. */
@@ -166,7 +179,7 @@ export class PeerTable {
       this.#progressAt = this.#actions.now();
       return true;
     }
-    if (this.phase === "asked") this.#ask(this.#wantAll ? undefined : this.seq);
+    if (this.phase === "asked") this.#askAgain();
     else if (this.phase === "receiving") this.#ask(undefined);
     return false;
   }
@@ -183,6 +196,10 @@ export class PeerTable {
     this.#request = (this.#request + 1) >>> 0;
     this.#progressAt = this.#actions.now();
     this.#actions.ask(this.store.name, this.#request, have);
+  }
+
+  #askAgain(): void {
+    this.#ask(this.#wantAll ? undefined : this.seq);
   }
 
   /** Whether asking for everything once more may help, or has been tried only just now. */

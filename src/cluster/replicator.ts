@@ -96,6 +96,8 @@ interface Peer {
   shared: Set<string> | undefined;
   /** It was told as gone, and its return has not been told yet. */
   returning: boolean;
+  /** Called when nothing that it wrote is missing here, as far as is known, or it is down. */
+  readonly waiting: (() => void)[];
 }
 
 const tickMs = 1000;
@@ -194,6 +196,16 @@ export class Replicator {
     });
   }
 
+  /**
+   * Resolves when all is here that a peer had written to its tables before its last message, or it is down; undefined when it is so now. Losses
+   * are repaired as ever.
+   */
+  whenTold(node: number): Promise<void> | undefined {
+    const peer = this.#peers.get(node);
+    if (peer === undefined || isWhole(peer)) return undefined;
+    return new Promise((resolve) => void peer.waiting.push(resolve));
+  }
+
   /** This node. */
   get self(): NodeIdentity {
     return this.#channel.self;
@@ -280,7 +292,7 @@ export class Replicator {
     const gone = this.#gone.returned(identity);
     const left = this.#left.get(key);
     this.#left.delete(key);
-    const peer = left ?? { identity, tables: new Map(), shared: undefined, returning: false };
+    const peer = left ?? { identity, tables: new Map(), shared: undefined, returning: false, waiting: [] };
     peer.returning = gone !== undefined;
     peer.shared = undefined;
     this.#peers.set(identity.number, peer);
@@ -300,6 +312,7 @@ export class Replicator {
     this.#peers.delete(identity.number);
     this.#left.set(lifeKey(identity), peer);
     for (const table of peer.tables.values()) table.hide();
+    for (const resolve of peer.waiting.splice(0)) resolve();
     for (const own of this.#own.values()) own.peerDown(identity.number);
     this.counters.ownersGone++;
     this.#call(() => this.#events.gone?.(identity, reason));
@@ -341,6 +354,7 @@ export class Replicator {
         return;
       case TableMessage.digestPlease:
         this.#sendDigests(number);
+        for (const table of peer.tables.values()) table.ownerLost();
         return;
       case TableMessage.ask: {
         const table = this.#ownTable(reader.text());
@@ -393,6 +407,7 @@ export class Replicator {
 
   /** A peer may have come into sync. */
   #progress(peer: Peer): void {
+    if (peer.waiting.length > 0 && isWhole(peer)) for (const resolve of peer.waiting.splice(0)) resolve();
     if ((!peer.returning && this.#ready) || !this.#synced(peer)) return;
     if (peer.returning) {
       peer.returning = false;
@@ -549,6 +564,16 @@ export class Replicator {
       this.#log.error({ err }, "a user of the replicated tables has failed");
     }
   }
+}
+
+/** Tables that the peer does not have do not count; before its first digest nothing is known. */
+function isWhole({ shared, tables }: Peer): boolean {
+  if (shared === undefined) return false;
+  for (const name of shared) {
+    const table = tables.get(name);
+    if (table !== undefined && (table.phase !== "synced" || table.doubtful)) return false;
+  }
+  return true;
 }
 
 function* statesOf(peer: Peer, gone: boolean): Generator<TableState> {

@@ -9,6 +9,8 @@ export interface EngineCounters extends FabricCounters {
   late: number;
   requestsOut: number;
   requestsIn: number;
+  /** Requests that were sent again, since they were lost on the way. */
+  requestsRepeated: number;
   envelopesOut: number;
   envelopesIn: number;
 }
@@ -25,6 +27,7 @@ export function newCounters(): EngineCounters {
     late: 0,
     requestsOut: 0,
     requestsIn: 0,
+    requestsRepeated: 0,
     envelopesOut: 0,
     envelopesIn: 0,
   };

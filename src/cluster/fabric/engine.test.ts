@@ -238,7 +238,9 @@ describe("messages", () => {
     }
     expect(numbers).toEqual(numbers.toSorted((x, y) => x - y));
     expect(new Set(numbers).size).toBe(numbers.length);
-    expect(numbers.length + missed).toBe(500);
+    // Some of what is missed is what the nodes say to each other of gaps.
+    expect(numbers.length + missed).toBeGreaterThanOrEqual(500);
+    expect(numbers.length + missed).toBeLessThanOrEqual(a.fabric.counters.messagesOut);
     expect(b.fabric.counters.late).toBeGreaterThan(0);
   });
 
@@ -303,6 +305,63 @@ describe("requests", () => {
     const all = [0, 1, 2].map(() => answered(clock, a.fabric.request(2, bytesOf("never"), 1000)));
     const reasons = (await Promise.allSettled(all)).map((result) => String((result as PromiseRejectedResult).reason));
     expect(reasons.map((reason) => /too many/.test(reason))).toEqual([false, false, true]);
+  });
+
+  test("a question that is lost, or its answer, is sent again, and dealt with once", async () => {
+    for (const lost of ["question", "answer"]) {
+      const { clock, network, a, b } = await pair();
+      const dealtWith: string[] = [];
+      b.fabric.channel(3).listen({
+        ...b.events,
+        request: (_from, bytes) => {
+          dealtWith.push(text(bytes));
+          return bytesOf("done");
+        },
+      });
+      network.cut(lost === "question" ? 1 : 2, lost === "question" ? 2 : 1);
+      const answer = a.fabric.channel(3).request(2, bytesOf("take"), 900);
+      await clock.advanceSettling(100);
+      network.mend();
+      await clock.advanceSettling(300);
+      expect([lost, text(await answered(clock, answer)), dealtWith]).toEqual([lost, "done", ["take"]]);
+    }
+  });
+
+  test("while the peers are up each is answered once, whatever is lost on the way", async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      const clock = new SimClock();
+      const random = new SimRandom(seed);
+      const network = new SimNetwork(clock, random);
+      const nodes = [1, 2].map((number) => node(network, identity(number), { heartbeatMs: 100, expiryMs: 5000 }));
+      const dealtWith = new Map<string, number>();
+      for (const { fabric, events } of nodes) {
+        fabric.channel(3).listen({
+          ...events,
+          request: async (_from, bytes) => {
+            const question = text(bytes);
+            dealtWith.set(question, (dealtWith.get(question) ?? 0) + 1);
+            if (random.next() < 0.5) await new Promise<void>((resolve) => clock.after(random.next() * 300, resolve));
+            return bytesOf(`${question}!`);
+          },
+        });
+        await fabric.start();
+      }
+      clock.advance(300);
+      Object.assign(network.weather, { loss: 0.3, doubling: 0.1, overtaking: 0.1, delayMsMax: 50 });
+      const answers: Promise<string>[] = [];
+      for (let step = 0; step < 100; step++) {
+        const [from, to] = random.next() < 0.5 ? [0, 2] : [1, 1];
+        const question = `${step}`;
+        const asked = nodes[from]!.fabric.channel(3).request(to, bytesOf(question), 20_000);
+        answers.push(asked.then((bytes) => `${question} ${text(bytes)}`));
+        await clock.advanceSettling(random.next() * 20);
+      }
+      const all = Promise.all(answers);
+      all.catch(() => {}); // also awaited below
+      await clock.advanceSettling(15_000);
+      expect([seed, await all]).toEqual([seed, answers.map((_, at) => `${at} ${at}!`)]);
+      expect([seed, [...dealtWith.values()].filter((times) => times !== 1)]).toEqual([seed, []]);
+    }
   });
 });
 
@@ -449,6 +508,6 @@ describe("what does not belong here", () => {
       }
     }
     clock.advance(100);
-    expect(a.fabric.counters.refused).toBeGreaterThan(caught.length * 20);
+    expect(a.fabric.counters.refused).toBeGreaterThan(caught.length * 15);
   });
 });

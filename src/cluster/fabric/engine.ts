@@ -8,7 +8,6 @@
  */
 import type { Log } from "../../observe/log.ts";
 import type { Clock, Timer } from "../../util/clock.ts";
-import { WireError } from "../bytes.ts";
 import { Channel, type FabricChannel } from "./channel.ts";
 import { type EngineCounters, newCounters } from "./counters.ts";
 import {
@@ -29,18 +28,15 @@ import {
   readU16,
   readU32,
   readU64,
-  TYPE_ANSWER,
-  TYPE_FAILURE,
   TYPE_MESSAGE,
-  TYPE_REQUEST,
   VERSION,
   writeHeader,
   writeHello,
 } from "./envelope.ts";
 import { type Fabric, type FabricEvents, type NodeIdentity, type PeerDownReason, RequestFailed } from "./fabric.ts";
 import { Peer, type PeerContext } from "./peer.ts";
-import { PendingRequests } from "./pending-requests.ts";
 import { Refusals } from "./refusals.ts";
+import { REQUESTS_CHANNEL, Requests } from "./requests.ts";
 import type { Transport } from "./transport.ts";
 
 export interface FabricOptions {
@@ -62,9 +58,6 @@ export interface FabricOptions {
   readonly requestsMax?: number;
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 export class ClusterFabric implements Fabric {
   readonly self: NodeIdentity;
   readonly counters: EngineCounters = newCounters();
@@ -74,12 +67,11 @@ export class ClusterFabric implements Fabric {
   readonly #log: Log;
   readonly #hash: number;
   readonly #messageBytesMax: number;
-  readonly #requestsMax: number;
   readonly #expiryTicks: number;
   /** The last known life of each number, up or not. */
   readonly #lives = new Map<number, Peer>();
   readonly #channels: (Channel | undefined)[] = [];
-  readonly #pending: PendingRequests;
+  readonly #requests: Requests;
   readonly #refusals: Refusals;
   readonly #flush = (): void => this.#flushDirty();
   #dirty: Peer[] = [];
@@ -94,10 +86,8 @@ export class ClusterFabric implements Fabric {
     this.#options = options;
     this.#log = options.log.child({ part: "fabric" });
     this.#refusals = new Refusals(this.#log);
-    this.#pending = new PendingRequests(options.clock);
     this.#hash = clusterHash(options.self.cluster);
     this.#messageBytesMax = Math.min(options.messageBytesMax ?? 12 * 1024 * 1024, queueBytesMax);
-    this.#requestsMax = options.requestsMax ?? 1024;
     this.#expiryTicks = Math.max(2, Math.ceil((options.expiryMs ?? 5000) / (options.heartbeatMs ?? 1000)));
     this.#context = {
       self: options.self,
@@ -106,6 +96,15 @@ export class ClusterFabric implements Fabric {
       counters: this.counters,
       queueBytesMax,
     };
+    this.#requests = new Requests({
+      clock: options.clock,
+      counters: this.counters,
+      messageBytesMax: this.#messageBytesMax,
+      requestsMax: options.requestsMax ?? 1024,
+      enqueue: (peer, channel, type, id, bytes) => this.#enqueue(peer, channel, type, id, bytes, undefined),
+      eventsOf: (channel) => this.#channels[channel]?.events,
+      failed: (error, about) => this.#failed(error, about),
+    });
   }
 
   /** `counters.refused`, by reason. */
@@ -124,7 +123,7 @@ export class ClusterFabric implements Fabric {
 
   /** Channel 0 is the fabric itself. The same number gives the same channel. */
   channel(number: number): FabricChannel {
-    if (!Number.isInteger(number) || number < 0 || number >= CHANNELS_MAX)
+    if (!Number.isInteger(number) || number < 0 || number >= CHANNELS_MAX || number === REQUESTS_CHANNEL)
       throw new RangeError(`there is no channel ${number}`);
     const channel = this.#channels[number] ?? new Channel(this, number);
     this.#channels[number] = channel;
@@ -175,7 +174,7 @@ export class ClusterFabric implements Fabric {
     this.#state = "stopped";
     this.#peers.clear();
     for (const peer of this.#lives.values()) peer.up = false;
-    this.#pending.failAll(undefined, "this node stops");
+    this.#requests.stop("this node stops");
     await this.#options.transport.stop();
   }
 
@@ -196,11 +195,7 @@ export class ClusterFabric implements Fabric {
   requestOn(channel: number, node: number, bytes: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const peer = this.#lives.get(node);
     if (peer?.up !== true) return Promise.reject(new RequestFailed(`node ${node} is not up`));
-    const id = this.#pending.freeId();
-    this.counters.requestsOut++;
-    const sent = this.#enqueue(peer, channel, TYPE_REQUEST, id, bytes, undefined);
-    if (!sent) return Promise.reject(new RequestFailed(`too much waits for node ${peer.identity.name}`));
-    return this.#pending.add(id, node, timeoutMs);
+    return this.#requests.ask(peer, channel, bytes, timeoutMs);
   }
 
   /** Whether it will leave; otherwise it is lost, and the peer will notice. */
@@ -353,7 +348,7 @@ export class ClusterFabric implements Fabric {
     for (const peer of this.#lives.values()) this.#end(peer, "silent");
     this.#state = "replaced";
     this.#tick?.cancel();
-    this.#pending.failAll(undefined, "this node was replaced");
+    this.#requests.stop("this node was replaced");
   }
 
   /**
@@ -430,54 +425,18 @@ export class ClusterFabric implements Fabric {
     const number = head >>> 28;
     const channel = this.#channels[number];
     const type = (head >>> 26) & 3;
-    if (type === TYPE_MESSAGE) {
-      if (channel?.events === undefined) return;
+    const { number: sender, incarnation } = peer.identity;
+    if (type !== TYPE_MESSAGE) {
+      if (!this.#requests.entry(peer, number, type, bytes)) this.#refuse("garbage", sender, incarnation);
+    } else if (number === REQUESTS_CHANNEL) {
+      if (!this.#requests.message(peer, bytes)) this.#refuse("garbage", sender, incarnation);
+    } else {
       try {
-        channel.events.message(peer.identity, bytes);
+        channel?.events?.message(peer.identity, bytes);
       } catch (error) {
         this.#failed(error, peer.identity);
       }
-      return;
     }
-    if (bytes.length < 4) return this.#refuse("garbage", peer.identity.number, peer.identity.incarnation);
-    const id = readU32(bytes, 0);
-    const body = bytes.subarray(4);
-    if (type === TYPE_REQUEST) this.#onRequest(peer, channel, number, id, body);
-    else this.#onAnswer(peer, type, id, body);
-  }
-
-  #onRequest(peer: Peer, channel: Channel | undefined, number: number, id: number, body: Uint8Array): void {
-    this.counters.requestsIn++;
-    const session = peer.mine;
-    const answer = (type: number, bytes: Uint8Array): void => {
-      if (!peer.up || peer.mine !== session) return;
-      if (bytes.length > this.#messageBytesMax) answer(TYPE_FAILURE, encoder.encode("the answer is too large"));
-      else this.#enqueue(peer, number, type, id, bytes, undefined);
-    };
-    const fail = (error: unknown): void => {
-      // Who reads questions counts and tells what is not understood, such as that of a version to come.
-      if (!(error instanceof WireError)) this.#failed(error, peer.identity);
-      answer(TYPE_FAILURE, encoder.encode(error instanceof Error ? error.message : String(error)));
-    };
-    if (channel?.events === undefined) return answer(TYPE_FAILURE, encoder.encode("nobody answers here"));
-    if (peer.answering >= this.#requestsMax) return answer(TYPE_FAILURE, encoder.encode("too many requests at once"));
-    try {
-      const result = channel.events.request(peer.identity, body);
-      if (result instanceof Uint8Array) return answer(TYPE_ANSWER, result);
-      peer.answering++;
-      result
-        .then((bytes) => answer(TYPE_ANSWER, bytes))
-        .catch(fail)
-        .finally(() => peer.answered());
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  #onAnswer(peer: Peer, type: number, id: number, body: Uint8Array): void {
-    if (this.#pending.nodeOf(id) !== peer.identity.number) return; // too late
-    if (type === TYPE_ANSWER) this.#pending.answer(id, body);
-    else this.#pending.fail(id, `node ${peer.identity.name}: ${decoder.decode(body)}`);
   }
 
   #onGoodbye(number: number, incarnation: number): void {
@@ -493,6 +452,7 @@ export class ClusterFabric implements Fabric {
     peer.dropPartial();
     this.counters.gaps++;
     this.#log.debug({ node: peer.identity.name, missed }, "Messages of a node were lost on the way");
+    this.#requests.gap(peer);
     this.#tell((events) => events.gap(peer.identity, missed), peer.identity);
   }
 
@@ -521,7 +481,7 @@ export class ClusterFabric implements Fabric {
     const fields = { node: name, number, incarnation, reason };
     if (reason === "silent") this.#log.warn(fields, "A node is gone: nothing is heard of it");
     else this.#log.info(fields, reason === "left" ? "A node has left" : "A node was replaced by a later start");
-    this.#pending.failAll(number, `node ${name} is down`);
+    this.#requests.down(peer);
     this.#tell((events) => events.peerDown(peer.identity, reason), peer.identity);
   }
 

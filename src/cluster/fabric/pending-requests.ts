@@ -2,8 +2,15 @@
 import type { Clock, Timer } from "../../util/clock.ts";
 import { RequestFailed } from "./fabric.ts";
 
-interface Pending {
+/** A question that waits, as it is sent again when it was lost. */
+export interface Question {
   readonly node: number;
+  readonly channel: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Pending {
+  readonly question: Question;
   readonly timer: Timer;
   resolve(answer: Uint8Array): void;
   reject(error: Error): void;
@@ -21,24 +28,41 @@ export class PendingRequests {
   /** A number that no waiting request has. */
   freeId(): number {
     do {
-      this.#last = this.#last >= 0xffffffff ? 1 : this.#last + 1;
+      this.#last = after(this.#last);
     } while (this.#pending.has(this.#last));
     return this.#last;
   }
 
   /** Rejects with `RequestFailed` after `timeoutMs` unless it ends before. */
-  add(id: number, node: number, timeoutMs: number): Promise<Uint8Array> {
+  add(id: number, question: Question, timeoutMs: number): Promise<Uint8Array> {
     return new Promise<Uint8Array>((resolve, reject) => {
       const timer = this.#clock.after(timeoutMs, () =>
-        this.fail(id, `no answer of node ${node} within ${timeoutMs} ms`),
+        this.fail(id, `no answer of node ${question.node} within ${timeoutMs} ms`),
       );
-      this.#pending.set(id, { node, timer, resolve, reject });
+      this.#pending.set(id, { question, timer, resolve, reject });
     });
   }
 
-  /** Whose request this is; undefined when nothing waits under this number. */
-  nodeOf(id: number): number | undefined {
-    return this.#pending.get(id)?.node;
+  /** Undefined when nothing waits under this number. */
+  find(id: number): Question | undefined {
+    return this.#pending.get(id)?.question;
+  }
+
+  /** The numbers of what waits for this node, oldest first. */
+  ofNode(node: number): number[] {
+    const ids: number[] = [];
+    for (const [id, { question }] of this.#pending) if (question.node === node) ids.push(id);
+    return ids;
+  }
+
+  someFor(node: number): boolean {
+    for (const { question } of this.#pending.values()) if (question.node === node) return true;
+    return false;
+  }
+
+  /** All numbers that were given out are before this one. */
+  get nextId(): number {
+    return after(this.#last);
   }
 
   answer(id: number, bytes: Uint8Array): void {
@@ -52,7 +76,7 @@ export class PendingRequests {
   /** All that wait for this node; of every node when it is undefined. */
   failAll(node: number | undefined, text: string): void {
     for (const [id, pending] of [...this.#pending]) {
-      if (node === undefined || pending.node === node) this.fail(id, text);
+      if (node === undefined || pending.question.node === node) this.fail(id, text);
     }
   }
 
@@ -63,4 +87,8 @@ export class PendingRequests {
     pending.timer.cancel();
     return pending;
   }
+}
+
+function after(id: number): number {
+  return id >= 0xffffffff ? 1 : id + 1;
 }

@@ -33,6 +33,8 @@ const Channel = { tables: 0, link: 1, calls: 2 } as const;
 
 /** A client's answer waits no longer than this for other nodes to know. */
 const toldMs = 1_000;
+/** What moves waits longer: a node that does not know its new place when the old one goes takes it for gone. */
+const toldBeforeMoveMs = 4_000;
 
 /** Sessions whose end is told, or that are shown again, in one go. */
 const chunkSessions = 200;
@@ -121,13 +123,18 @@ export class ClusterNode implements ModuleCluster {
     if (this.fabric.peers.size === 0) return undefined;
     this.replicator.flush();
     // Not over the link, whose acknowledgements may wait for what is being dealt with there.
-    return this.#askAll(Call.seen);
+    return this.#askAll(Call.seen, toldMs);
+  }
+
+  async #toldBeforeMove(): Promise<void> {
+    this.replicator.flush();
+    await this.#askAll(Call.seen, toldBeforeMoveMs);
   }
 
   written(): undefined | Promise<void> {
     if (this.fabric.peers.size === 0) return undefined;
     if (this.#writing === undefined) {
-      this.#writing = this.#askAll(Call.write).finally(() => {
+      this.#writing = this.#askAll(Call.write, toldMs).finally(() => {
         this.#writing = undefined;
       });
       return this.#writing;
@@ -141,10 +148,10 @@ export class ClusterNode implements ModuleCluster {
   }
 
   /** A question that all answer with nothing. A node that does not is gone, or as good as. */
-  async #askAll(call: number): Promise<void> {
+  async #askAll(call: number, waitMs: number): Promise<void> {
     const calls = this.fabric.channel(Channel.calls);
     const all = Array.from(this.fabric.peers.keys(), (node) =>
-      calls.request(node, Uint8Array.of(call), toldMs).catch(() => undefined),
+      calls.request(node, Uint8Array.of(call), waitMs).catch(() => undefined),
     );
     await Promise.all(all);
   }
@@ -200,7 +207,8 @@ export class ClusterNode implements ModuleCluster {
       somethingMoves: () => sessions.somethingMoves,
       whenArrived: (session) => sessions.whenArrived(session),
       follow: (place, stanza) => sessions.follow(place, stanza),
-      told: () => this.told(),
+      moved: (frame) => sessions.moved(frame),
+      told: () => this.#toldBeforeMove(),
       flushTables: () => this.replicator.flush(),
     });
     sessions.mover = mover;
@@ -217,7 +225,7 @@ export class ClusterNode implements ModuleCluster {
       freezing,
       log,
       sessionsSettled: () => sessions.settled(),
-      tablesTold: async () => this.told(),
+      tablesTold: () => this.#toldBeforeMove(),
     });
     this.replicator.start();
     this.link.listen({ frame: (from, bytes) => this.#guarded(from, () => this.#frame(from, bytes)) });
@@ -317,6 +325,8 @@ export class ClusterNode implements ModuleCluster {
       case Call.askPlace:
         return this.#placements.asked(bytes);
       case Call.seen:
+        // What was written to tables may have been lost, and be on its way for the second time.
+        await this.replicator.whenTold(from.number);
         return new Uint8Array(0);
       case Call.write:
         await this.write();

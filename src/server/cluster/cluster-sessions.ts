@@ -191,6 +191,12 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     return before === undefined ? undefined : this.#moving.whenOver(before);
   }
 
+  /** Sessions of this node have moved: whoever still finds them here, by tables that are behind, finds them there. */
+  moved(frame: MovedFrame): void {
+    const { nodeNumber, lifeOf } = this.#parts;
+    this.#moving.moved(lifeOf(nodeNumber)!, lifeOf(frame.target), frame);
+  }
+
   /** To a session that has moved; see `SessionMoverParts.follow`. */
   follow(place: Place, stanza: Stanza): Promise<void> {
     return this.#moving.follow(place, stanza);
@@ -199,7 +205,7 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
   /** Resolves when the stanza is the session's, or, its node being gone, has found another way. Never rejects. */
   async #send(place: Place, stanza: Stanza): Promise<void> {
     // What was kept for a session that has moved here.
-    if (place.node === this.#parts.nodeNumber) return this.#delivered(place.serial, stanza);
+    if (place.node === this.#parts.nodeNumber) return this.#deliveredHere(place.serial, stanza);
     return new Promise((resolve) => {
       this.#sendOver(place, stanza, new StanzaReceipt(this, stanza, undefined, resolve));
     });
@@ -216,12 +222,16 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
         await this.#parts.router.fail(stanza, new StanzaError("resource-constraint", { type: "wait" }));
         return;
       }
-      // The tables may take a moment longer to forget a node than the link: then the same way would be found again, and again.
-      await new Promise<void>((resolve) => this.#parts.clock.after(rerouteMs, resolve));
-      await this.#giveBack(stanza);
+      await this.#giveBackLater(stanza);
     } catch (cause) {
       this.#parts.log.error({ err: cause }, "a stanza whose node is gone found no other way");
     }
+  }
+
+  /** The tables may take a moment longer to forget a place than whoever looks there: then the same way would be found again, and again. */
+  async #giveBackLater(stanza: Stanza): Promise<void> {
+    await new Promise<void>((resolve) => this.#parts.clock.after(rerouteMs, resolve));
+    await this.#giveBack(stanza);
   }
 
   /** The session this was for is gone with its node, or was when it came. */
@@ -317,6 +327,14 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     if (account === undefined) throw new WireError("a stanza for nobody");
     const session = this.#session(account.bare, serial);
     if (session === undefined) return this.#giveBack(stanza);
+    session.deliver(stanza);
+    return undefined;
+  }
+
+  /** For a session that has moved here, as is known without the tables. */
+  #deliveredHere(serial: number, stanza: Stanza): undefined | Promise<void> {
+    const session = stanza.to === undefined ? undefined : this.#session(stanza.to.bare, serial);
+    if (session === undefined) return this.#giveBackLater(stanza);
     session.deliver(stanza);
     return undefined;
   }

@@ -93,7 +93,7 @@ export const Call = {
   metrics: 4,
   /** JSON `TakePlaceCall`; answer: JSON, whether the thing is here now. */
   takePlace: 5,
-  /** Nothing more; answered at once: all that was sent before, on whichever channel, has come. */
+  /** Nothing more; answered with nothing, once all that the asker has written to its tables before is known. */
   seen: 6,
   /** Nothing more; answered with nothing, once the database has what the node took in before. */
   write: 7,

@@ -67,8 +67,10 @@ export interface SessionMoverParts {
   readonly whenArrived: (session: Session) => Promise<void> | undefined;
   /** Takes a stanza to a session of another node; resolves when it has arrived, or found another way. Never rejects. */
   readonly follow: (place: Place, stanza: Stanza) => Promise<void>;
+  /** See `ClusterSessions.moved`. */
+  readonly moved: (frame: MovedFrame) => void;
   /** Resolves when all other nodes know what this one has written to its tables, or have had time enough. */
-  readonly told: () => undefined | Promise<void>;
+  readonly told: () => Promise<void>;
   /** Tells other nodes now what this one has written to its tables. */
   readonly flushTables: () => void;
 }
@@ -253,7 +255,11 @@ export class SessionMover {
       await this.#sendOn(target, there, outlets);
       // Before the tables forget the old places: until a peer has heard this, it keeps what is for them, and nothing overtakes that.
       const staying = movable.filter((session) => !there.has(session));
-      if (there.size > 0) this.#tell(peers, { move, target, serials: serialsOf([...there.keys()], there) });
+      if (there.size > 0) {
+        const moved: MovedFrame = { move, target, serials: serialsOf([...there.keys()], there) };
+        this.#tell(peers, moved);
+        this.#parts.moved(moved);
+      }
       if (staying.length > 0) this.#tell(peers, { move, target: undefined, serials: serialsOf(staying, there) });
       await this.#settle(there, outlets);
       this.#parts.flushTables();

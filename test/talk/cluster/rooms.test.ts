@@ -259,6 +259,7 @@ const weathers = [
   { title: "a fair network", weather: {} },
   { title: "slow ways", weather: { delayMsMax: 15 } },
   { title: "slow ways on which things come twice", weather: { delayMsMax: 25, doubling: 0.05 } },
+  { title: "ways on which things are lost", weather: { delayMsMax: 2, loss: 0.03 } },
 ];
 const seeds = (process.env.ROOM_SEEDS ?? "1").split(",").map(Number);
 
