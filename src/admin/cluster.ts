@@ -131,7 +131,10 @@ export const clusterCommands: readonly Command[] = [
         case "unknown":
           throw new AdminError("unknown_node", `There is no node ${name} in the registry`);
         case "alive":
-          throw new AdminError("node_alive", `Node ${name} is alive; drain it, or stop it`);
+          throw new AdminError(
+            "node_alive",
+            `Node ${name} has been heard of a moment ago: drain it, or stop it. If it was killed, try again in half a minute`,
+          );
       }
     },
   },

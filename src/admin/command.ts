@@ -93,6 +93,16 @@ export interface Argument {
   readonly choices?: readonly string[];
 }
 
+/** Whom and what a command is about, as the log may have it: addresses and names, nothing that people said or that is secret. */
+export function namedIn(command: Command, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const loggable: readonly ArgumentKind[] = ["domain", "username", "jid"];
+  return Object.fromEntries(
+    Object.entries(command.arguments)
+      .filter(([name, { kind }]) => loggable.includes(kind) && given[name] !== undefined)
+      .map(([name]) => [name, given[name]]),
+  );
+}
+
 export const argument = {
   required: (kind: ArgumentKind, doc: string, choices?: readonly string[]): Argument => ({
     kind,
@@ -240,4 +250,9 @@ export async function accountOf(context: AdminContext, jid: Jid): Promise<Jid> {
     throw new AdminError("user_not_found", `There is no account ${account.full}`);
   }
   return account;
+}
+
+/** A user's address; of our own users it must be an account's. */
+export async function userOf(context: AdminContext, user: Jid): Promise<Jid> {
+  return context.router.hosts.has(user.domain) ? accountOf(context, user) : user.toBare();
 }

@@ -2,7 +2,7 @@
 import type { LightBlocked, LightRoomDetails, LightRoomsService } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
-import { type AdminContext, AdminError, type Arguments, accountOf, argument, type Command } from "./command.ts";
+import { type AdminContext, AdminError, type Arguments, argument, type Command, userOf } from "./command.ts";
 
 const category = "muc_light";
 const listMost = 50;
@@ -24,11 +24,6 @@ function ofUser(context: AdminContext, user: Jid): LightRoomsService {
   const rooms = context.router.hosts.get(user.domain)?.registry.service("lightRooms");
   if (rooms === undefined) throw new AdminError("deps_not_loaded", `${user.domain} has no mod_muc_light`);
   return rooms;
-}
-
-/** A user's address; of our own users it must be an account's. */
-async function userOf(context: AdminContext, user: Jid): Promise<Jid> {
-  return context.router.hosts.has(user.domain) ? accountOf(context, user) : user.toBare();
 }
 
 const room = argument.required("jid", "the room: den@muclight.example.org");

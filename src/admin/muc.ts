@@ -2,7 +2,7 @@
 import type { RoomAffiliation, RoomSettings, RoomsService, RoomUser } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
 import type { Jid } from "../stanza/jid.ts";
-import { type AdminContext, AdminError, type Arguments, argument, type Command } from "./command.ts";
+import { type AdminContext, AdminError, type Arguments, argument, type Command, userOf } from "./command.ts";
 
 const category = "muc";
 const listMost = 500;
@@ -122,8 +122,10 @@ export const mucCommands: readonly Command[] = [
       "meerkat ctl muc createInstantRoom --room den@conference.localhost --owner alice@localhost/phone --nick Alice",
     node,
     arguments: { room, owner: argument.required("jid", "its owner"), nick },
-    run: (context, args) =>
-      of(context, args.jid("room")).create(args.jid("room"), args.jid("owner"), args.text("nick")),
+    async run(context, args) {
+      await userOf(context, args.jid("owner"));
+      return of(context, args.jid("room")).create(args.jid("room"), args.jid("owner"), args.text("nick"));
+    },
   },
   {
     category,

@@ -2,7 +2,7 @@
 import type { Log } from "../observe/log.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import { findCommand } from "./catalogue.ts";
-import { type AdminContext, AdminError, readArguments } from "./command.ts";
+import { type AdminContext, AdminError, namedIn, readArguments } from "./command.ts";
 
 export interface AdminRequest {
   readonly category: string;
@@ -41,7 +41,10 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
   );
   async function perform(): Promise<unknown> {
     const args = readArguments(command!, request.args);
-    log.info({ command: `${request.category} ${request.command}` }, "administration");
+    log.info(
+      { command: `${request.category} ${request.command}`, ...namedIn(command!, request.args) },
+      "administration",
+    );
     const node = command!.node?.(context, args);
     if (node !== undefined && context.cluster !== undefined)
       return context.cluster.at(node, request.category, request.command, request.args);

@@ -1,10 +1,13 @@
-/** `ctl stanza` by conversation: what is sent in somebody's name is his as if a client of his had sent it. */
+/** Administration by conversation: what is done in somebody's name is his as if a client of his had done it, and the log says who. */
 import { afterEach, expect, test } from "bun:test";
 import { findCommand } from "../../src/admin/catalogue.ts";
 import { type AdminContext, readArguments } from "../../src/admin/command.ts";
+import { type AdminLine, runCommand } from "../../src/admin/socket-api.ts";
 import { carbons } from "../../src/modules/carbons.ts";
 import { mam } from "../../src/modules/mam/mam.ts";
+import { muc } from "../../src/modules/muc/muc.ts";
 import { blocking } from "../../src/modules/privacy/blocking.ts";
+import { createLog } from "../../src/observe/log.ts";
 import type { Jid } from "../../src/stanza/jid.ts";
 import { query } from "../support/archive-talk.ts";
 import { Conversation } from "../support/conversation.ts";
@@ -14,15 +17,18 @@ afterEach(async () => {
   await talk.stop();
 });
 
-async function run(name: string, args: Readonly<Record<string, unknown>>): Promise<unknown> {
-  const context = {
+const context = () =>
+  ({
     router: talk.router,
     clock: talk.clock,
     random: { id: () => "given" },
     accounts: { exists: (account: Jid) => talk.accounts.has(account.local) },
-  } as unknown as AdminContext;
+    flushed: () => Promise.resolve(),
+  }) as unknown as AdminContext;
+
+async function run(name: string, args: Readonly<Record<string, unknown>>): Promise<unknown> {
   const command = findCommand("stanza", name)!;
-  const done = Promise.resolve(command.run(context, readArguments(command, args), () => undefined));
+  const done = Promise.resolve(command.run(context(), readArguments(command, args), () => undefined));
   // Writes are grouped by the clock.
   await talk.clock.advance(100);
   return done;
@@ -74,4 +80,29 @@ test("whom the account has blocked gets nothing in its name", async () => {
   await bob.takes();
   await run("sendMessage", hello);
   await bob.receivesNothing();
+});
+
+test("a room is made for accounts that exist only, and the log names both but nothing that is secret or said", async () => {
+  talk = await Conversation.start({ modules: [muc] });
+  const logged: Record<string, unknown>[] = [];
+  const log = createLog("info", {
+    pretty: false,
+    destination: { write: (line) => void logged.push(JSON.parse(line)) },
+  });
+  const answer = async (command: string, args: Readonly<Record<string, unknown>>): Promise<AdminLine | undefined> => {
+    let last: AdminLine | undefined;
+    for await (const line of runCommand(context(), { category: "muc", command, args }, log)) last = line;
+    return last;
+  };
+  const room = "den@conference.localhost";
+  expect(await answer("createInstantRoom", { room, owner: "nobody@localhost/phone", nick: "N" })).toEqual({
+    error: { code: "user_not_found", message: "There is no account nobody@localhost" },
+  });
+  await answer("enterRoom", { room, user: "bob@localhost/pc", nick: "Bob", password: "hush" });
+  await answer("sendMessageToRoom", { room, from: "bob@localhost/pc", body: "between us" });
+  expect(logged.map(({ level, time, ...fields }) => fields)).toEqual([
+    { command: "muc createInstantRoom", room, owner: "nobody@localhost/phone", msg: "administration" },
+    { command: "muc enterRoom", room, user: "bob@localhost/pc", msg: "administration" },
+    { command: "muc sendMessageToRoom", room, from: "bob@localhost/pc", msg: "administration" },
+  ]);
 });

@@ -9,6 +9,7 @@ import { presence } from "../../../src/modules/presence.ts";
 import { streamManagement } from "../../../src/modules/stream-management.ts";
 import { answerPart } from "../../../src/server/admin-socket.ts";
 import { adminCluster } from "../../../src/server/cluster/admin-view.ts";
+import type { Jid } from "../../../src/stanza/jid.ts";
 import { ClusterTalk, quiet, type TalkClient, type TalkNode } from "../../support/cluster-talk.ts";
 import { configure, enter, instant, room, service } from "../muc/rooms.ts";
 
@@ -30,7 +31,8 @@ async function start() {
       drain: () => Promise.reject(new Error("not here")),
     });
     const flushed = () => node.core.writes.flush();
-    const context = { router: node.core.router, cluster, flushed } as unknown as AdminContext;
+    const accounts = { exists: (account: Jid) => node.core.accounts.exists(account) };
+    const context = { router: node.core.router, cluster, accounts, flushed } as unknown as AdminContext;
     node.cluster.answerAdmin = (question) => answerPart(context, question, quiet);
     contexts.set(node, context);
   }
