@@ -102,6 +102,17 @@ test("service discovery names the feature", async () => {
   expect(features.map((feature) => feature.attr("var"))).toContain(ns);
 });
 
+test("whoever asks what is kept of him gets his notes", async () => {
+  const alice = await begin();
+  await alice.sends(write("milk", "two"));
+  await alice.receives(done);
+  const [table] = (await talk.host.registry.ask("personalData", parseJid("alice@localhost")!))!;
+  const rows: unknown[] = [];
+  for await (const row of table!.rows()) rows.push(row);
+  expect(table!.columns).toEqual(["title", "body", "changed_at"]);
+  expect(rows).toEqual([["milk", "two", expect.stringContaining("T00:00:00.")]]);
+});
+
 test("an account that is removed leaves no notes behind", async () => {
   const alice = await begin();
   await alice.sends(write("milk", "two"));

@@ -5,6 +5,8 @@
 import { option } from "../../src/config/option.ts";
 import { defineModule } from "../../src/hooks/define-module.ts";
 import { replaceWith, reply, secureBy } from "../../src/hooks/effect.ts";
+import { isoTime, personalRows } from "../../src/hooks/personal-rows.ts";
+import type { PersonalData } from "../../src/hooks/points.ts";
 import { StanzaError } from "../../src/stanza/errors.ts";
 import type { Jid } from "../../src/stanza/jid.ts";
 import { key, millis, text } from "../../src/store/columns.ts";
@@ -81,6 +83,7 @@ export const notes = defineModule({
     }
 
     on.account("removed", (account) => shelf.removeAll(account));
+    on.answer("personalData", (account) => [shelf.personalData(account)]);
     return undefined;
   },
 });
@@ -168,6 +171,21 @@ class NoteShelf {
       .where("username", "=", account.local)
       .where("title", "=", title)
       .execute();
+  }
+
+  /** What `ctl gdpr retrievePersonalData` gives the person. */
+  personalData(account: Jid): PersonalData {
+    const db = this.#store.tables<NoteTables>();
+    const query = db
+      .selectFrom("example_notes")
+      .select(["title", "body", "changed_at"])
+      .where("server", "=", account.domain)
+      .where("username", "=", account.local);
+    return personalRows("example_notes", db, query, ["title"], {
+      title: (row) => row.title,
+      body: (row) => row.body,
+      changed_at: (row) => isoTime(row.changed_at),
+    });
   }
 
   async removeAll(account: Jid): Promise<void> {
