@@ -70,6 +70,12 @@ export function parseCredentials(text: string, only?: ScramHash): Credentials | 
   return keys && { sha1: keys };
 }
 
+/** The iteration count of stored credentials; undefined when they are unreadable. */
+export function iterationsOf(text: string): number | undefined {
+  const credentials = parseCredentials(text);
+  return credentials && Object.values(credentials)[0]?.iterations;
+}
+
 function parseMulti(fields: string[], only: ScramHash | undefined): Credentials | undefined {
   const iterations = parseCount(fields[0]);
   if (fields.length < 2) return undefined;

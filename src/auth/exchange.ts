@@ -4,6 +4,7 @@ import type { MaybePromise } from "../util/maybe-promise.ts";
 import type { Randomness } from "../util/random.ts";
 import type { AccountLookup, FastToken, FastTokenLookup } from "./account-lookup.ts";
 import type { ChannelBindings } from "./channel-bindings.ts";
+import type { ScramHash } from "./credentials.ts";
 import type { PasswordHasher } from "./password-hashing.ts";
 
 /** RFC 6120 section 6.5. */
@@ -87,8 +88,16 @@ export interface FastRequest {
 export interface Decoys {
   /** Known to this cluster only, and constant; 32 bytes or more. */
   secret: Uint8Array;
-  /** The iteration counts real accounts of the domain have; a made-up account gets one of them for good. At least one. */
-  iterations: readonly number[];
+  /** The iteration counts that real accounts of the domain have, at least one; a made-up account gets one of them. */
+  iterations: readonly IterationShare[];
+  /** The hashes that real accounts have keys of. */
+  hashes: readonly ScramHash[];
+}
+
+export interface IterationShare {
+  readonly iterations: number;
+  /** The share of accounts that have these or those before, from 0 to 1; the last is 1. */
+  readonly upTo: number;
 }
 
 /** No message of a mechanism is longer, in bytes. */

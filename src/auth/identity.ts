@@ -29,14 +29,15 @@ export function localOf(text: string): { username: string; known: boolean } {
 export function decoyKeys(username: string, domain: string, hash: ScramHash, decoys: Decoys): ScramKeys {
   const material = (purpose: string) =>
     createHmac("sha512", decoys.secret).update(`${purpose}\0${hash}\0${username}\0${domain}`).digest();
-  // The count is the account's, not the hash's, as with real accounts.
-  const pick = createHmac("sha512", decoys.secret)
+  // The count is the account's, not the hash's, as with real accounts, and as frequent: a rare one would tell.
+  const place = createHmac("sha512", decoys.secret)
     .update(`iterations\0${username}\0${domain}`)
     .digest()
     .readUInt32BE(0);
+  const share = decoys.iterations.find(({ upTo }) => place < upTo * 2 ** 32) ?? decoys.iterations.at(-1)!;
   return {
     salt: material("salt").subarray(0, saltBytes),
-    iterations: decoys.iterations[pick % decoys.iterations.length] as number,
+    iterations: share.iterations,
     storedKey: material("stored").subarray(0, keyBytes[hash]),
     serverKey: material("server").subarray(0, keyBytes[hash]),
   };

@@ -43,12 +43,13 @@ export class PlainExchange implements SaslExchange {
     if (password === undefined) return failure("not-authorized", undefined, username);
 
     const credentials: Credentials = (known ? await accounts.credentials(username, domain) : undefined) ?? {};
-    const hash = checkOrder.find((candidate) => credentials[candidate] !== undefined);
+    const own = checkOrder.find((candidate) => credentials[candidate] !== undefined);
     // Nobody there: the same work all the same, or the time would tell.
-    const keys = (hash && credentials[hash]) ?? decoyKeys(username, domain, "sha256", decoys);
+    const hash = own ?? checkOrder.find((candidate) => decoys.hashes.includes(candidate)) ?? "sha256";
+    const keys = (own && credentials[own]) ?? decoyKeys(username, domain, hash, decoys);
     try {
-      const derived = await hasher.derive(password, keys.salt, keys.iterations, hash ?? "sha256");
-      if (!timingSafeEqual(derived.storedKey, keys.storedKey) || hash === undefined) {
+      const derived = await hasher.derive(password, keys.salt, keys.iterations, hash);
+      if (!timingSafeEqual(derived.storedKey, keys.storedKey) || own === undefined) {
         return failure("not-authorized", undefined, username);
       }
     } catch (error) {

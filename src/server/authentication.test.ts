@@ -5,7 +5,7 @@ import { PasswordHasher } from "../auth/password-hashing.ts";
 import { silentLog } from "../observe/log.ts";
 import type { Host } from "../router/host.ts";
 import type { AccountDirectory } from "./account-directory.ts";
-import { Authentication, type AuthenticationParts } from "./authentication.ts";
+import { Authentication, type AuthenticationParts, iterationShares } from "./authentication.ts";
 
 const host = { domain: "localhost" } as Host;
 const secure = { secure: true, loopback: false, bindings: undefined };
@@ -17,6 +17,7 @@ function nodes(count: number, lacking: Set<string>): Authentication[] {
     const parts: AuthenticationParts = {
       accounts: {} as AccountDirectory,
       rows: {
+        someCredentials: () => Promise.resolve([]),
         anyWithout: (_domain: string, marker: string) => Promise.resolve(lacking.has(marker)),
       } as unknown as AuthenticationParts["rows"],
       hasher: new PasswordHasher(),
@@ -42,6 +43,17 @@ function nodes(count: number, lacking: Set<string>): Authentication[] {
     return new Authentication(parts);
   });
 }
+
+test("made-up accounts have the iterations that real ones have, and as often", () => {
+  const of = (iterations: number) => `==MULTI_SCRAM==,${iterations},==SHA256==YQ==|${key}|${key}`;
+  const key = Buffer.alloc(32).toString("base64");
+  expect(iterationShares([], 10_000)).toEqual([{ iterations: 10_000, upTo: 1 }]);
+  expect(iterationShares([of(10_000), of(10_000), "unreadable"], 4096)).toEqual([{ iterations: 10_000, upTo: 1 }]);
+  expect(iterationShares([of(10_000), of(4096), of(10_000), of(10_000)], 10_000)).toEqual([
+    { iterations: 4096, upTo: 0.25 },
+    { iterations: 10_000, upTo: 1 },
+  ]);
+});
 
 test("after an import every node offers what all accounts have keys for, and again when they are complete", async () => {
   const lacking = new Set<string>();

@@ -1,5 +1,6 @@
 /** Which mechanisms each host offers, by what its accounts have keys for; checks of passwords for the operator. */
-import { parseCredentials, type ScramHash, scramHashes } from "../auth/credentials.ts";
+import { iterationsOf, parseCredentials, type ScramHash, scramHashes } from "../auth/credentials.ts";
+import type { IterationShare } from "../auth/exchange.ts";
 import { deriveScramKeys, type PasswordHasher } from "../auth/password-hashing.ts";
 import { saslprep } from "../auth/saslprep.ts";
 import { LoginThrottle } from "../auth/throttle.ts";
@@ -11,7 +12,6 @@ import { type HostAuthentication, Mechanisms } from "../stream/mechanisms.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Randomness } from "../util/random.ts";
 import type { AccountDirectory } from "./account-directory.ts";
-import { importIterations } from "./import-users.ts";
 
 /** How each hash is named in stored credentials. */
 const markers: Readonly<Record<ScramHash, string>> = {
@@ -21,6 +21,29 @@ const markers: Readonly<Record<ScramHash, string>> = {
   sha384: "==SHA384==",
   sha512: "==SHA512==",
 };
+
+/** So many of the first and of the last accounts by name stand for all, where it is about iterations. */
+const accountsLookedAt = 500;
+
+/** Which iteration counts accounts have and how many have each; `otherwise` where there is no account yet. */
+export function iterationShares(credentials: readonly string[], otherwise: number): IterationShare[] {
+  const counts = new Map<number, number>();
+  let all = 0;
+  for (const text of credentials) {
+    const iterations = iterationsOf(text);
+    if (iterations === undefined) continue;
+    counts.set(iterations, (counts.get(iterations) ?? 0) + 1);
+    all++;
+  }
+  if (all === 0) return [{ iterations: otherwise, upTo: 1 }];
+  let before = 0;
+  return [...counts]
+    .sort(([left], [right]) => left - right)
+    .map(([iterations, count]) => {
+      before += count;
+      return { iterations, upTo: before / all };
+    });
+}
 
 export interface AuthenticationPlan {
   readonly domain: string;
@@ -87,7 +110,11 @@ export class Authentication {
         hashes,
         decoys: {
           secret: this.#parts.decoySecret,
-          iterations: plan.iterations === importIterations ? [importIterations] : [plan.iterations, importIterations],
+          iterations: iterationShares(
+            await this.#parts.rows.someCredentials(plan.domain, accountsLookedAt),
+            plan.iterations,
+          ),
+          hashes,
         },
       });
     }

@@ -187,6 +187,21 @@ export class Accounts {
     return row !== undefined;
   }
 
+  /** Credentials of some accounts of the domain: the first and the last by name, up to so many of each. */
+  async someCredentials(domain: string, eachMax: number): Promise<string[]> {
+    const query = this.#db
+      .selectFrom("users")
+      .select(["username", "pass_details"])
+      .where("domain", "=", domain)
+      .where("pass_details", "!=", locked)
+      .limit(eachMax);
+    const found = new Map<string, string>();
+    for (const order of ["asc", "desc"] as const) {
+      for (const row of await query.orderBy("username", order).execute()) found.set(row.username, row.pass_details);
+    }
+    return [...found.values()];
+  }
+
   /** Names in the order of their code points, `limit` of them from number `index` (counting from 0). */
   async list(domain: string, { limit = 1_000, index = 0 } = {}): Promise<string[]> {
     const rows = await this.#db

@@ -65,7 +65,7 @@ export function context(world: World): SaslContext & { clock: StillClock; verifi
     clock: new StillClock(),
     randomness: countingRandomness(world.nonce),
     hasher: new PasswordHasher({ parallel: 2, waitingMax: 10 }),
-    decoys: { secret: new Uint8Array(32).fill(7), iterations: [4096] },
+    decoys: { secret: new Uint8Array(32).fill(7), iterations: [{ iterations: 4096, upTo: 1 }], hashes: ["sha256"] },
     fast: world.fast && {
       tokens: {
         tokens: (username, _domain, userAgentId) =>

@@ -26,7 +26,8 @@ import { scramFinal } from "./sasl.ts";
 
 const domain = "localhost";
 const hashes = ["sha256"] as const;
-const iterations = 4096;
+/** Not that of an import. */
+const iterations = 5_000;
 const xmlLimits = {
   stanzaBytesMax: DEFAULT_LIMITS.preAuthStanzaBytesMax,
   depthMax: DEFAULT_LIMITS.depthMax,
@@ -59,6 +60,7 @@ export interface StreamTalkOptions {
 export class StreamTalk {
   readonly clock: SimClock;
   readonly core: Core;
+  readonly authentication: Authentication;
   /** Accounts of which the log says that their password was wrong. */
   readonly wrongAccounts: string[] = [];
   /** Streams that have not bound a session, now. */
@@ -70,6 +72,7 @@ export class StreamTalk {
   });
 
   private constructor(clock: SimClock, core: Core, store: Store, authentication: Authentication, random: SimRandom) {
+    this.authentication = authentication;
     this.clock = clock;
     this.core = core;
     this.#store = store;

@@ -120,6 +120,27 @@ describe("wrong passwords", () => {
   });
 });
 
+describe("a stranger who asks for accounts", () => {
+  /** What he is told of a name before any password: salt and iterations. */
+  async function told(name: string): Promise<string[]> {
+    const client = await talk.stream();
+    const initial = Buffer.from(`n,,n=${name},r=x`).toString("base64");
+    client.write(`<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>${initial}</auth>`);
+    const challenge = /<challenge [^>]*>([^<]*)</.exec(await client.until("</challenge>"))![1]!;
+    client.breaks();
+    return Buffer.from(challenge, "base64").toString("utf8").split(",").slice(1);
+  }
+
+  test("sees the same of those that exist and of those that do not", async () => {
+    // As at the next start.
+    await talk.authentication.refresh();
+    const iterations = new Set<string>();
+    for (let number = 0; number < 20; number++) iterations.add((await told(`nobody${number}`))[1]!);
+    expect(iterations).toEqual(new Set([(await told("alice"))[1]!]));
+    expect(await told("nobody1")).toEqual(await told("nobody1"));
+  });
+});
+
 describe("resuming", () => {
   const resume = "<resume xmlns='urn:xmpp:sm:3' previd='guess' h='0'/>";
 

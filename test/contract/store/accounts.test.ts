@@ -75,6 +75,21 @@ await eachDatabase(describe, (database) => {
       { migrations },
     ));
 
+  test("some credentials are those of the first and the last accounts, each once, without those of a locked one", () =>
+    database.withStore(
+      async (store) => {
+        const accounts = new Accounts(store);
+        for (const username of ["a", "b", "c", "d", "e"]) {
+          await accounts.create({ domain: "localhost", username, passDetails: `keys of ${username}` });
+        }
+        await accounts.create({ domain: "other.example", username: "a", passDetails: "others" });
+        await accounts.lock("localhost", "a");
+        expect((await accounts.someCredentials("localhost", 1)).sort()).toEqual(["keys of b", "keys of e"]);
+        expect(await accounts.someCredentials("localhost", 10)).toHaveLength(4);
+      },
+      { migrations },
+    ));
+
   test("of two at once one creates the account", () =>
     database.withStore(
       async (store) => {
