@@ -129,6 +129,7 @@ async function build(
     metrics: (module) => metrics.forModule(module),
     bounced: (condition) => metrics.stanzaError(condition),
     rememberedSessionsMax: settings.limits.rememberedSessionsMax,
+    unacknowledgedBytesMax: settings.limits.unacknowledgedBytesMax,
     registrationTimeoutMs: settings.registrationTimeoutMs,
     shapers: settings.shapers,
     cluster: cluster?.node,

@@ -70,6 +70,7 @@ const core = await startCore({
   sessionsPerAccountMax: () => 10,
   requestsMax: 1000,
   rememberedSessionsMax: 100,
+  unacknowledgedBytesMax: 4 * 2 ** 20,
 });
 const host = core.router.hosts.get(domain)!;
 const link: SessionLink = {

@@ -59,6 +59,7 @@ async function coreWith(modules: readonly ModuleDefinition[]): Promise<Core> {
     sessionsPerAccountMax: () => 10,
     requestsMax: 100,
     rememberedSessionsMax: 100,
+    unacknowledgedBytesMax: 4 * 2 ** 20,
   });
 }
 

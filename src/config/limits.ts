@@ -51,6 +51,13 @@ export const limitOptions = {
     unit: "bytes",
     doc: "Most bytes held for a client that reads too slowly; over it the connection is cut, counted as `resource-constraint`.",
   }),
+  unacknowledged_bytes_max: option.integer({
+    default: 4 * MiB,
+    min: 64 * KiB,
+    max: 256 * MiB,
+    unit: "bytes",
+    doc: "Most bytes of stanzas (one may be larger) kept for a session until its client acknowledges them; over it the session ends, and its messages go where those for clients that are away go.",
+  }),
   connections_per_address_max: option.infinityOr(
     option.integer({
       default: 1000,

@@ -55,6 +55,7 @@ export interface CoreParts {
   /** `[outgoing_pools.http]`; by default there are none. */
   readonly httpPools?: ReadonlyMap<string, HttpPool>;
   readonly rememberedSessionsMax: number;
+  readonly unacknowledgedBytesMax: number;
   /** Bytes a second by the names of shapers; by default there are none. */
   readonly shapers?: ReadonlyMap<string, number>;
   /** The other nodes; by default there are none. */
@@ -93,10 +94,11 @@ export async function startCore(parts: CoreParts): Promise<Core> {
     log,
     parts.bounced,
   );
-  const keeper = new SessionKeeper(router, clock, {
+  const keeper = new SessionKeeper(router, clock, log, {
     sessionsPerAccountMax: parts.sessionsPerAccountMax,
     isOpen: (account) => accounts.isOpen(account),
     rememberedMax: parts.rememberedSessionsMax,
+    unacknowledgedBytesMax: parts.unacknowledgedBytesMax,
   });
   const accountRows = new Accounts(store);
   const hasher = new PasswordHasher();

@@ -61,8 +61,8 @@ export async function adoptSession(
 ): Promise<Session | undefined> {
   const jid = parseJid(moving.jid);
   const host: Host | undefined = jid === undefined ? undefined : router.hosts.get(jid.domain);
-  const options = host?.moduleOptions("mod_stream_management") as { bufferMax: number; ackFreq: number } | undefined;
-  if (jid === undefined || host === undefined || options === undefined) return undefined;
+  const offer = host === undefined ? undefined : keeper.managementOffer(host);
+  if (jid === undefined || host === undefined || offer === undefined) return undefined;
   if (router.sessions.find(jid) !== undefined) return undefined;
   const session = new Session(keeper.nextSerial(), jid, host, undefined, moving.startedAt);
   session.userAgent = moving.userAgent;
@@ -74,7 +74,7 @@ export async function adoptSession(
       sent: moving.sent,
       unacknowledged: moving.unacknowledged.map(stanzaOf).filter((stanza) => stanza !== undefined),
     },
-    { unacknowledgedMax: options.bufferMax, requestEvery: options.ackFreq },
+    offer.limits,
   );
   await keeper.adopt(session, management, moving.waitMs);
   return session;

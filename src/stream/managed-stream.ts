@@ -15,12 +15,6 @@ import { type ManagementEvents, StreamManagement } from "./management.ts";
 /** How long an answer to `<r/>` may wait for stores before it tells what is safe by then. */
 const answerWaitMs = 10_000;
 
-interface Options {
-  readonly bufferMax: number;
-  readonly ackFreq: number;
-  readonly resumeTimeoutMs: number;
-}
-
 export class ManagedStream implements ManagementEvents {
   readonly management: StreamManagement;
   /** Milliseconds for which the session outlives this stream. */
@@ -77,19 +71,18 @@ export class ManagedStream implements ManagementEvents {
 
   /** Turns stream management on; returns `<enabled/>` or `<failed/>`. */
   static enable(stream: C2sStream, session: Session, resume: boolean): string {
-    const options = (session.host as Host).moduleOptions("mod_stream_management") as Options | undefined;
-    if (options === undefined) return failed("service-unavailable");
+    const offer = stream.environment.keeper.managementOffer(session.host as Host);
+    if (offer === undefined) return failed("service-unavailable");
     if (stream.managed !== undefined) return failed("unexpected-request");
-    const id = resume && options.resumeTimeoutMs > 0 ? stream.environment.random.id(15) : undefined;
-    const limits = { unacknowledgedMax: options.bufferMax, requestEvery: options.ackFreq };
-    const management = new StreamManagement(id, limits, silent);
-    const managed = new ManagedStream(stream, management, options.resumeTimeoutMs);
+    const id = resume && offer.resumeTimeoutMs > 0 ? stream.environment.random.id(15) : undefined;
+    const management = new StreamManagement(id, offer.limits, silent);
+    const managed = new ManagedStream(stream, management, offer.resumeTimeoutMs);
     management.events = managed;
     stream.managed = managed;
     session.outlet = management;
     if (id === undefined) return `<enabled xmlns='${ns.sm}'/>`;
     stream.environment.keeper.resumptions.add(id, session, management);
-    return `<enabled xmlns='${ns.sm}' id='${id}' resume='true' max='${options.resumeTimeoutMs / 1000}'/>`;
+    return `<enabled xmlns='${ns.sm}' id='${id}' resume='true' max='${offer.resumeTimeoutMs / 1000}'/>`;
   }
 
   /**
@@ -129,7 +122,7 @@ export class ManagedStream implements ManagementEvents {
       return false;
     }
     const { session, management } = found;
-    const options = host.moduleOptions("mod_stream_management") as unknown as Options;
+    const { resumeTimeoutMs } = stream.environment.keeper.managementOffer(host)!;
     const go = (): MaybePromise<boolean> => {
       const now = resumptions.find(id, account.bare);
       // It has begun to move while this waited.
@@ -148,7 +141,7 @@ export class ManagedStream implements ManagementEvents {
         stream.establish(session);
         throw handledCountTooHigh(h!, tooHigh);
       }
-      const managed = new ManagedStream(stream, management, options.resumeTimeoutMs);
+      const managed = new ManagedStream(stream, management, resumeTimeoutMs);
       stream.managed = managed;
       resumptions.attached(id);
       announce(`<resumed xmlns='${ns.sm}' h='${management.handled}' previd='${id}'/>`);

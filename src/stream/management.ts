@@ -1,6 +1,7 @@
 /** XEP-0198 Stream Management 1.6.3: counts stanzas in both directions, so that none is lost unnoticed. */
 import type { Session, SessionOutlet } from "../session/session.ts";
-import type { Stanza } from "../stanza/stanza.ts";
+import { Stanza } from "../stanza/stanza.ts";
+import { ownText } from "../xml/scanner.ts";
 
 /** Counters wrap around at 2^32 (section 4). */
 const wrap = 2 ** 32;
@@ -27,16 +28,21 @@ export interface ManagementEvents {
   acknowledge(handled: number): void;
   /** The client should be asked for an acknowledgement. */
   request(): void;
-  /** More stanzas wait for acknowledgement than `unacknowledgedMax`. */
+  /** More waits for acknowledgement than the limits allow. */
   overflowed(): void;
 }
 
 export interface ManagementLimits {
   /** Stanzas that may wait for the client's acknowledgement. */
   readonly unacknowledgedMax: number;
+  /** What they may hold together, in characters of their contents; one alone may hold more. */
+  readonly unacknowledgedBytesMax: number;
   /** The client is asked after every so many stanzas; Infinity never asks. */
   readonly requestEvery: number;
 }
+
+/** So many may wait as they came: fewer than that are acknowledged before their chunks of the network matter. */
+const waitAsTheyCame = 64;
 
 /**
  * The acknowledgement state of one session; it moves with the session from stream to stream. Our `h` counts a stanza of
@@ -47,6 +53,8 @@ export class StreamManagement implements SessionOutlet {
   readonly resumeId: string | undefined;
   /** The stream that carries the session now; undefined while it waits to be resumed. */
   events: ManagementEvents | undefined;
+  /** Called, while no stream carries the session, when more waits than the limits allow. */
+  overflowedAway: (() => void) | undefined = undefined;
   readonly #limits: ManagementLimits;
   #received = 0;
   #processed = 0;
@@ -57,6 +65,7 @@ export class StreamManagement implements SessionOutlet {
   #acknowledged = 0;
   /** Sent and not acknowledged, oldest first. */
   #unacknowledged: Stanza[] = [];
+  #unacknowledgedBytes = 0;
   #requestedAt = -1;
   #whenSettled: (() => void)[] | undefined = undefined;
   /** What waits for the client's acknowledgements, in the order of `upTo`, a number of stanzas sent. */
@@ -76,6 +85,7 @@ export class StreamManagement implements SessionOutlet {
     management.#sent = state.sent;
     management.#acknowledged = state.sent - state.unacknowledged.length;
     management.#unacknowledged = [...state.unacknowledged];
+    for (const stanza of state.unacknowledged) management.#unacknowledgedBytes += bytesOf(stanza);
     return management;
   }
 
@@ -166,11 +176,20 @@ export class StreamManagement implements SessionOutlet {
   }
 
   write(session: Session, stanza: Stanza): void {
-    this.#unacknowledged.push(stanza);
+    const { events } = this;
+    const waits = this.#unacknowledged;
+    waits.push(events === undefined || waits.length >= waitAsTheyCame ? own(stanza) : stanza);
+    this.#unacknowledgedBytes += bytesOf(stanza);
     this.#sent++;
     session.link?.send(stanza);
-    if (this.#unacknowledged.length > this.#limits.unacknowledgedMax) this.events?.overflowed();
-    else if (this.#requestedAt < 0 && this.#sent - this.#acknowledged >= this.#limits.requestEvery) this.#request();
+    const { unacknowledgedMax, unacknowledgedBytesMax } = this.#limits;
+    const tooLarge = this.#unacknowledgedBytes > unacknowledgedBytesMax && waits.length > 1;
+    if (tooLarge || waits.length > unacknowledgedMax) {
+      if (events === undefined) this.overflowedAway?.();
+      else events.overflowed();
+    } else if (this.#requestedAt < 0 && this.#sent - this.#acknowledged >= this.#limits.requestEvery) {
+      this.#request();
+    }
   }
 
   afterAcknowledged(run: () => void): void {
@@ -193,8 +212,13 @@ export class StreamManagement implements SessionOutlet {
     const fresh = (h - (this.#acknowledged % wrap) + wrap) % wrap;
     if (fresh > this.#unacknowledged.length) return this.#sent % wrap;
     this.#acknowledged += fresh;
-    if (fresh === this.#unacknowledged.length) this.#unacknowledged = [];
-    else if (fresh > 0) this.#unacknowledged = this.#unacknowledged.slice(fresh);
+    if (fresh === this.#unacknowledged.length) {
+      this.#unacknowledged = [];
+      this.#unacknowledgedBytes = 0;
+    } else if (fresh > 0) {
+      for (let at = 0; at < fresh; at++) this.#unacknowledgedBytes -= bytesOf(this.#unacknowledged[at]!);
+      this.#unacknowledged = this.#unacknowledged.slice(fresh);
+    }
     while (this.#whenAcknowledged !== undefined && this.#whenAcknowledged[0]!.upTo <= this.#acknowledged) {
       this.#whenAcknowledged.shift()!.run();
       if (this.#whenAcknowledged.length === 0) this.#whenAcknowledged = undefined;
@@ -212,8 +236,8 @@ export class StreamManagement implements SessionOutlet {
     return undefined;
   }
 
-  /** The stream is gone. `own` copies stanzas, so that they hold no more memory than their own. */
-  detach(own: (stanza: Stanza) => Stanza): void {
+  /** The stream is gone. */
+  detach(): void {
     this.events = undefined;
     this.#askedUpTo = -1;
     this.#requestedAt = -1;
@@ -231,4 +255,22 @@ export class StreamManagement implements SessionOutlet {
   requestAfterResume(): void {
     if (this.#unacknowledged.length > 0) this.#request();
   }
+}
+
+function bytesOf(stanza: Stanza): number {
+  return stanza.inner.length;
+}
+
+/** A copy that keeps no chunk of the network alive. */
+function own(stanza: Stanza): Stanza {
+  return new Stanza(
+    stanza.kind,
+    stanza.to,
+    stanza.from,
+    stanza.type,
+    stanza.id === undefined ? undefined : ownText(stanza.id),
+    ownText(stanza.extra),
+    ownText(stanza.inner),
+    undefined,
+  );
 }

@@ -25,13 +25,14 @@ const sweepMs = 1_000;
 
 export class ResumptionTable {
   readonly #entries = new Map<string, Waiting>();
+  /** Those that wait for their client, and have a deadline. */
+  readonly #waiting = new Set<Waiting>();
   /** Oldest first: the order in which they are forgotten. */
   readonly #remembered = new Map<string, Remembered>();
   readonly #rememberedMax: number;
   readonly #clock: Clock;
   readonly #giveUp: (entry: Resumable) => void;
   readonly #sweep: Timer;
-  #detached = 0;
 
   /**
    * `giveUp` is called once for each session whose time is over.
@@ -46,7 +47,7 @@ export class ResumptionTable {
 
   /** Sessions that wait for their client. */
   get detached(): number {
-    return this.#detached;
+    return this.#waiting.size;
   }
 
   add(id: string, session: Session, management: StreamManagement): void {
@@ -79,7 +80,7 @@ export class ResumptionTable {
   waitFor(id: string, forMs: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
-    if (entry.deadline === undefined) this.#detached++;
+    this.#waiting.add(entry);
     entry.deadline = this.#clock.monotonic() + forMs;
   }
 
@@ -88,7 +89,7 @@ export class ResumptionTable {
     const entry = this.#entries.get(id);
     if (entry?.deadline === undefined) return;
     entry.deadline = undefined;
-    this.#detached--;
+    this.#waiting.delete(entry);
   }
 
   /** Milliseconds the session still waits; undefined while a stream carries it, or when it is not here. */
@@ -108,7 +109,7 @@ export class ResumptionTable {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);
-    if (entry.deadline !== undefined) this.#detached--;
+    this.#waiting.delete(entry);
     this.#remembered.set(id, { account: entry.session.account.bare, handled: entry.management.handled });
     if (this.#remembered.size > this.#rememberedMax) {
       for (const oldest of this.#remembered.keys()) {
@@ -119,11 +120,10 @@ export class ResumptionTable {
   }
 
   #expire(): void {
-    if (this.#detached === 0) return;
+    if (this.#waiting.size === 0) return;
     const now = this.#clock.monotonic();
     const over: Waiting[] = [];
-    for (const entry of this.#entries.values())
-      if (entry.deadline !== undefined && entry.deadline <= now) over.push(entry);
+    for (const entry of this.#waiting) if (entry.deadline! <= now) over.push(entry);
     for (const entry of over) this.#giveUp(entry);
   }
 

@@ -1,6 +1,7 @@
 /** Binds resources and ends sessions: the one place where the session table changes. */
 import type { MaybePromise } from "../hooks/effect.ts";
 import type { SessionEnd } from "../hooks/points.ts";
+import type { Log } from "../observe/log.ts";
 import { becomeUnavailable, runSessionEvent } from "../router/from-client.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
@@ -10,10 +11,9 @@ import { StreamError } from "../stanza/errors.ts";
 import type { Jid } from "../stanza/jid.ts";
 import { ns } from "../stanza/ns.ts";
 import { delayElement } from "../stanza/reply.ts";
-import { Stanza } from "../stanza/stanza.ts";
+import type { Stanza } from "../stanza/stanza.ts";
 import type { Clock } from "../util/clock.ts";
-import { ownText } from "../xml/scanner.ts";
-import { StreamManagement } from "./management.ts";
+import { type ManagementLimits, StreamManagement } from "./management.ts";
 import { ResumptionTable } from "./resumption-table.ts";
 
 export interface SessionKeeperLimits {
@@ -23,16 +23,27 @@ export interface SessionKeeperLimits {
   readonly isOpen: (account: Jid) => MaybePromise<boolean>;
   /** Sessions of which `h` is remembered after their end. */
   readonly rememberedMax: number;
+  /** See `ManagementLimits`. */
+  readonly unacknowledgedBytesMax: number;
+}
+
+/** XEP-0198 as a host offers it. */
+export interface ManagementOffer {
+  readonly limits: ManagementLimits;
+  /** How long a session waits for its client; 0 when it does not. */
+  readonly resumeTimeoutMs: number;
 }
 
 export class SessionKeeper {
   readonly resumptions: ResumptionTable;
   readonly #router: Router;
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #limits: SessionKeeperLimits;
   #serial = 0;
 
-  constructor(router: Router, clock: Clock, limits: SessionKeeperLimits) {
+  constructor(router: Router, clock: Clock, log: Log, limits: SessionKeeperLimits) {
+    this.#log = log;
     this.#router = router;
     this.#clock = clock;
     this.#limits = limits;
@@ -125,7 +136,8 @@ export class SessionKeeper {
     if (management?.resumeId === undefined) return this.end(session, "lost");
     session.link = undefined;
     session.mark(marks.detached, true);
-    management.detach(ownStanza);
+    management.detach();
+    this.#watch(session, management);
     this.resumptions.waitFor(management.resumeId, waitMs);
     return runSessionEvent(this.#router, session.host as Host, "detached", session, moves);
   }
@@ -133,6 +145,7 @@ export class SessionKeeper {
   /** A session has come from another node; it waits here for its client. Its address is free. */
   adopt(session: Session, management: StreamManagement, waitMs: number): MaybePromise<void> {
     session.outlet = management;
+    this.#watch(session, management);
     this.#router.sessions.add(session);
     this.resumptions.add(management.resumeId!, session, management);
     this.resumptions.waitFor(management.resumeId!, waitMs);
@@ -146,6 +159,25 @@ export class SessionKeeper {
     this.#router.elsewhere?.ended(session);
     this.resumptions.forget(management.resumeId!);
     return runSessionEvent(this.#router, session.host as Host, "left", session);
+  }
+
+  /** While nobody reads what is kept for it, a session may not grow for ever. */
+  #watch(session: Session, management: StreamManagement): void {
+    management.overflowedAway = () => {
+      this.#log.info({ jid: session.jid.full }, "more waits for a client that is away than is kept; its session ends");
+      void this.end(session, "lost");
+    };
+  }
+
+  /** Undefined where the host has no stream management. */
+  managementOffer(host: Host): ManagementOffer | undefined {
+    const options = host.moduleOptions("mod_stream_management") as
+      | { readonly bufferMax: number; readonly ackFreq: number; readonly resumeTimeoutMs: number }
+      | undefined;
+    if (options === undefined) return undefined;
+    const { unacknowledgedBytesMax } = this.#limits;
+    const limits = { unacknowledgedMax: options.bufferMax, unacknowledgedBytesMax, requestEvery: options.ackFreq };
+    return { limits, resumeTimeoutMs: options.resumeTimeoutMs };
   }
 
   /** A number no other session of this process has. */
@@ -170,18 +202,4 @@ export function managementOf(session: Session): StreamManagement | undefined {
   const { outlet } = session;
   if (outlet instanceof StreamManagement) return outlet;
   return outlet?.before instanceof StreamManagement ? outlet.before : undefined;
-}
-
-/** A copy that keeps no chunk of the network alive. */
-function ownStanza(stanza: Stanza): Stanza {
-  return new Stanza(
-    stanza.kind,
-    stanza.to,
-    stanza.from,
-    stanza.type,
-    stanza.id === undefined ? undefined : ownText(stanza.id),
-    ownText(stanza.extra),
-    ownText(stanza.inner),
-    undefined,
-  );
 }

@@ -12,6 +12,7 @@ const maxStanzaSize = 65_536;
 /** The default. */
 const webSocketStanzaSize = 262_144;
 const writeQueueBytesMax = 262_144;
+const unacknowledgedBytesMax = 100_000;
 
 let server: TestServer;
 let bob: RawClient;
@@ -19,7 +20,7 @@ let bob: RawClient;
 beforeAll(async () => {
   server = await startServer({
     c2s: `max_stanza_size = ${maxStanzaSize}`,
-    extra: `[limits]\nwrite_queue_bytes_max = ${writeQueueBytesMax}`,
+    extra: `[limits]\nwrite_queue_bytes_max = ${writeQueueBytesMax}\nunacknowledged_bytes_max = ${unacknowledgedBytesMax}`,
   });
   for (const name of ["alice", "bob", "carol"]) await server.register(name);
   bob = await RawClient.login({ port: server.c2sPort }, "bob", "witness");
@@ -265,6 +266,25 @@ describe("after login", () => {
     const text = await alice.end();
     expect(text).toContain(`<undefined-condition xmlns='${streams}'/>`);
     expect(text).toMatch(/<handled-count-too-high xmlns='urn:xmpp:sm:3' h='1000' send-count='0'\/>/);
+  });
+
+  /** Two of them are kept for a client that acknowledges nothing, a third is too much. */
+  const large = (id: number): string =>
+    `<message to='alice@localhost' type='chat' id='large-${id}'><body>${"x".repeat(40_000)}</body></message>`;
+
+  test("who acknowledges nothing is cut off when too much waits, and gets it at the next login", async () => {
+    const alice = await login();
+    alice.write("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    await alice.until("<enabled");
+    alice.write("<presence/>");
+    await alice.until("<presence");
+    for (let id = 1; id <= 3; id++) bob.write(large(id));
+    const text = await alice.end();
+    expect(text).toContain(`<resource-constraint xmlns='${streams}'/>`);
+    const again = await login();
+    again.write("<presence/>");
+    for (let id = 1; id <= 3; id++) await again.until(`id='large-${id}'`);
+    again.close();
   });
 
   test("a request that is none is answered, not acted upon", async () => {

@@ -121,6 +121,7 @@ export class ClusterTalk {
       sessionsPerAccountMax: () => 10,
       requestsMax: 100,
       rememberedSessionsMax: 10,
+      unacknowledgedBytesMax: 4 * 2 ** 20,
       cluster,
     });
     cluster.write = () => node.core.writes.flush();
@@ -219,7 +220,7 @@ export class TalkClient implements SessionLink {
     this.node = node;
     this.session = await keeper.bind(node.host, parseJid(this.#address)!, this);
     const silent = { acknowledge() {}, request() {}, overflowed() {} };
-    const limits = { unacknowledgedMax: 10_000, requestEvery: 10_000 };
+    const limits = { unacknowledgedMax: 10_000, unacknowledgedBytesMax: 4 * 2 ** 20, requestEvery: 10_000 };
     const management = new StreamManagement(this.#resumeId, limits, silent);
     this.session.outlet = management;
     keeper.resumptions.add(this.#resumeId, this.session, management);

@@ -132,6 +132,7 @@ export class StreamTalk {
       sessionsPerAccountMax: () => 10,
       requestsMax: 100,
       rememberedSessionsMax: 10,
+      unacknowledgedBytesMax: 4 * 2 ** 20,
     });
     const authentication = new Authentication({
       accounts: core.accounts,

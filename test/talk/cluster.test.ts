@@ -118,6 +118,39 @@ test("a session goes on at another node with all it had", async () => {
   expect(talk.nodes.map(known)).toEqual([2, 2, 2]);
 });
 
+test("a session that waits for its client keeps so much and no more; then it ends, and what was for it waits elsewhere", async () => {
+  const [one, two] = await start();
+  const alice = await talk.login(one!, "alice@localhost/phone");
+  const bob = await talk.login(two!, "bob@localhost/desk");
+  await alice.breaks();
+  const say = (id: number) =>
+    bob.sends(
+      `<message type='chat' to='alice@localhost' id='${id}'><body>${id} ${"x".repeat(500_000)}</body></message>`,
+    );
+  for (let id = 1; id <= 8; id++) await say(id);
+  await talk.settle();
+  expect(one!.core.keeper.resumptions.detached).toBe(1);
+  await say(9);
+  await talk.settle();
+  expect(one!.core.keeper.resumptions.detached).toBe(0);
+  await say(10);
+  expect(await alice.resumes(two!)).toBe(false);
+  const again = await talk.login(two!, "alice@localhost/phone");
+  await talk.settle();
+  expect(again.bodies().map((body) => body?.split(" ")[0])).toEqual([
+    "1",
+    "2",
+    "3",
+    "4",
+    "5",
+    "6",
+    "7",
+    "8",
+    "9",
+    "10",
+  ]);
+});
+
 test("while a session moves from node to node nothing is lost, doubled or overtaken", async () => {
   const [one, two, three] = await start();
   const alice = await talk.login(one!, "alice@localhost/phone");

@@ -42,6 +42,7 @@ test("a host with all of them starts, and its groups are those of the defaults",
     sessionsPerAccountMax: () => 10,
     requestsMax: 100,
     rememberedSessionsMax: 10,
+    unacknowledgedBytesMax: 4 * 2 ** 20,
   });
   const rooms = core.router.hosts.get("localhost")!.registry.service("lightRooms")!;
   const made = await rooms.create(parseJid("alice@localhost")!, "den", []);

@@ -61,6 +61,7 @@ async function begin(options: Partial<typeof defaults> = {}) {
     sessionsPerAccountMax: () => 100,
     requestsMax: 10,
     rememberedSessionsMax: 10,
+    unacknowledgedBytesMax: 4 * 2 ** 20,
     registrationTimeoutMs: 60_000,
   });
 }

@@ -34,8 +34,9 @@ export class SimClock implements Clock {
     this.#start = start;
   }
 
+  /** In whole milliseconds, as the system tells them. */
   now(): number {
-    return this.#start + this.#elapsed;
+    return this.#start + Math.floor(this.#elapsed);
   }
 
   monotonic(): number {

@@ -14,7 +14,9 @@ let talk: ClusterTalk;
 afterEach(() => talk.stop());
 
 async function start(seed?: number) {
-  talk = await ClusterTalk.start(3, [streamManagement, disco, presence, muc], {}, seed);
+  // These clients acknowledge when they resume, and hear much until then.
+  const options = { mod_stream_management: { buffer_max: 100_000 } };
+  talk = await ClusterTalk.start(3, [streamManagement, disco, presence, muc], options, seed);
   for (const name of ["alice", "bob", "carol", "dave"]) await talk.account(name);
 }
 
