@@ -5,9 +5,10 @@ import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { message } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
-import { raw, xml } from "../../xml/xml.ts";
+import { xml } from "../../xml/xml.ts";
 import { putOut } from "./entering.ts";
 import { invitation } from "./invitations.ts";
+import { type Listed, listCharsMax, pageOf } from "./paging.ts";
 import type { Room } from "./room.ts";
 import type { RoomConfig } from "./room-config.ts";
 import { announce, itemXml, notice } from "./room-presence.ts";
@@ -49,7 +50,7 @@ export function getLists(room: Room, from: Jid, query: Element): Outcome {
   if (wanted.length === 0 || wanted.length > itemsMost) {
     throw new StanzaError("bad-request", { text: "The list of which role or affiliation is wanted?" });
   }
-  const items: string[] = [];
+  const items: Listed[] = [];
   // A list stands in an answer once, however often it is asked for.
   const given = new Set<string>();
   for (const item of wanted) {
@@ -62,18 +63,19 @@ export function getLists(room: Room, from: Jid, query: Element): Outcome {
     else if (role !== undefined && role !== "none") items.push(...roleList(room, from, role));
     else throw new StanzaError("bad-request", { text: "There is no such role or affiliation" });
   }
-  return reply(xml`<query xmlns='${ns.mucAdmin}'>${raw(items.join(""))}</query>`);
+  const page = pageOf(items, query, { items: Number.POSITIVE_INFINITY, chars: listCharsMax });
+  return reply(xml`<query xmlns='${ns.mucAdmin}'>${page}</query>`);
 }
 
-function affiliationList(room: Room, from: Jid, affiliation: Affiliation): string[] {
+function affiliationList(room: Room, from: Jid, affiliation: Affiliation): Listed[] {
   if (!maySeeList(room, from, affiliation)) {
     throw new StanzaError("forbidden", { text: "You may not see this list" });
   }
-  const items: string[] = [];
+  const items: Listed[] = [];
   for (const [jid, affiliated] of room.state.affiliations) {
     if (affiliated.affiliation !== affiliation) continue;
     const reason = affiliation === "outcast" ? affiliated.reason : undefined;
-    items.push(itemXml({ affiliation, jid, nick: affiliated.nick, reason }));
+    items.push({ id: jid, xml: itemXml({ affiliation, jid, nick: affiliated.nick, reason }) });
   }
   return items;
 }
@@ -89,16 +91,17 @@ function maySeeList(room: Room, from: Jid, affiliation: Affiliation): boolean {
   return role !== undefined && config.mayGetMemberList.includes(role);
 }
 
-function roleList(room: Room, from: Jid, role: Role): string[] {
+function roleList(room: Room, from: Jid, role: Role): Listed[] {
   const asking = room.state.occupantAt(from);
   if (asking?.role !== "moderator" && !isAtLeast(room.affiliationOf(from), "admin")) {
     throw new StanzaError("forbidden", { text: "Only moderators may see this list" });
   }
-  const items: string[] = [];
+  const items: Listed[] = [];
   for (const occupant of room.state.occupants.values()) {
     if (occupant.role !== role) continue;
     const affiliation = room.affiliationOf(occupant.account);
-    items.push(itemXml({ affiliation, role, jid: occupant.main.jid, nick: occupant.nick }));
+    const item = itemXml({ affiliation, role, jid: occupant.main.jid, nick: occupant.nick });
+    items.push({ id: occupant.address.full, xml: item });
   }
   return items;
 }

@@ -252,6 +252,8 @@ const fields: readonly ConfigField[] = [
 
 const loggingField = flagField("muc#roomconfig_enablelogging", "logging", "What is said is kept in the archive");
 const ownersField = "muc#roomconfig_roomowners";
+/** As many values as a submitted field may have. */
+const listedMost = 1_000;
 const adminsField = "muc#roomconfig_roomadmins";
 
 function userLimits(current: number, most: number): number[] {
@@ -271,8 +273,13 @@ export interface ConfigSurroundings {
 export function configForm(room: Jid, config: RoomConfig, around: ConfigSurroundings): Xml {
   const known = around.archives ? [...fields, loggingField] : fields;
   const shown: FormField[] = known.map((field) => ({ var: field.var, ...field.shown(config, around.limits) }));
-  shown.push({ var: adminsField, type: "jid-multi", label: "Admins", values: around.admins });
-  shown.push({ var: ownersField, type: "jid-multi", label: "Owners", values: around.owners });
+  // A list that is too long for the form is left out, so that the form can be submitted; muc#admin has it.
+  if (around.admins.length <= listedMost) {
+    shown.push({ var: adminsField, type: "jid-multi", label: "Admins", values: around.admins });
+  }
+  if (around.owners.length <= listedMost) {
+    shown.push({ var: ownersField, type: "jid-multi", label: "Owners", values: around.owners });
+  }
   return formToFill({
     title: `Configuration of ${room.bare}`,
     instructions: "What you leave out stays as it is.",

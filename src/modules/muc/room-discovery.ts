@@ -5,14 +5,15 @@ import { StanzaError } from "../../stanza/errors.ts";
 import { formFlag } from "../../stanza/form-text.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
-import { pageRequest, resultSet } from "../../stanza/result-set.ts";
 import type { Element } from "../../xml/element.ts";
 import { parseElement } from "../../xml/element.ts";
 import { attributes, xml } from "../../xml/xml.ts";
+import { listCharsMax, pageOf } from "./paging.ts";
 import type { Room } from "./room.ts";
 
 const reservedNickNode = "x-roomuser-item";
 const itemsMost = 1_000;
+const contactsMost = 10;
 
 /** What every room can do. */
 const roomFeatures: readonly string[] = [
@@ -92,8 +93,11 @@ function infoFields(room: Room): DiscoField[] {
   if (config.pubsub !== "") fields.push({ var: "muc#roomconfig_pubsub", values: [config.pubsub] });
   if (avatar !== "") fields.push({ var: "muc#roominfo_avatarhash", type: "text-multi", values: [avatar] });
   if (!config.anonymous) {
-    const owners = room.state.affiliationRows().flatMap((row) => (row.affiliation === "owner" ? [row.jid] : []));
-    fields.push({ var: "muc#roominfo_contactjid", type: "jid-multi", values: owners.slice(0, 10) });
+    const owners: string[] = [];
+    for (const [jid, { affiliation }] of room.state.affiliations) {
+      if (affiliation === "owner" && owners.length < contactsMost) owners.push(jid);
+    }
+    fields.push({ var: "muc#roominfo_contactjid", type: "jid-multi", values: owners });
   }
   return fields;
 }
@@ -105,23 +109,10 @@ export function roomItems(room: Room, from: Jid, query: Element): Outcome {
   const { config } = room.state;
   const visible = config.publicList || room.state.occupantAt(from) !== undefined;
   const all = visible ? [...room.state.occupants.keys()] : [];
-  const page = pageRequest(query);
-  const most = Math.min(page.max ?? itemsMost, itemsMost);
-  let first = page.index ?? 0;
-  if (page.after !== undefined) first = placeOf(room, all, page.after) + 1;
-  else if (page.before !== undefined) {
-    const end = page.before === "" ? all.length : placeOf(room, all, page.before);
-    first = Math.max(0, end - most);
-  }
-  const nicks = all.slice(first, first + most).map((nick) => room.jid.withResource(nick).full);
-  const items = nicks.map((jid) => xml`<item jid='${jid}'/>`);
-  const partial = nicks.length < all.length || query.child("set", ns.rsm) !== undefined;
-  const set = partial ? resultSet({ first: nicks[0], last: nicks.at(-1), index: first, count: all.length }) : undefined;
-  return reply(xml`<query xmlns='${ns.discoItems}'${attributes({ node })}>${items}${set}</query>`);
-}
-
-function placeOf(room: Room, nicks: readonly string[], address: string): number {
-  const at = nicks.findIndex((nick) => room.jid.withResource(nick).full === address);
-  if (at < 0) throw new StanzaError("item-not-found", { text: "There is no such item" });
-  return at;
+  const items = all.map((nick) => {
+    const { full } = room.jid.withResource(nick);
+    return { id: full, xml: xml`<item jid='${full}'/>`.text };
+  });
+  const page = pageOf(items, query, { items: itemsMost, chars: listCharsMax });
+  return reply(xml`<query xmlns='${ns.discoItems}'${attributes({ node })}>${page}</query>`);
 }

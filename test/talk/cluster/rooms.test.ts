@@ -53,9 +53,10 @@ async function inRoom(
 
 const bodies = (stanzas: readonly Stanza[]) =>
   stanzas.filter((stanza) => stanza.type === "groupchat").map((stanza) => stanza.text("body"));
+const mucUser = "http://jabber.org/protocol/muc#user";
 const codes = (stanza: Stanza): (string | undefined)[] =>
   stanza
-    .child("x", "http://jabber.org/protocol/muc#user")!
+    .child("x", mucUser)!
     .childrenNamed("status")
     .map((status) => status.attr("code"));
 
@@ -92,6 +93,8 @@ describe("a drained node", () => {
     await alice.sends(`<message type='groupchat' id='s' to='${room}'><subject>plans</subject></message>`);
     await alice.sends(adminSet("<item nick='Bob' role='moderator'/>"));
     await talk.settle();
+    await alice.sends(adminSet("<item nick='Carol' role='visitor'/>"));
+    await talk.settle();
     for (const client of [alice, bob, carol]) client.takes();
 
     expect(await talk.drain(home)).toEqual({ rooms: 1, moved: 1, closed: 0 });
@@ -121,6 +124,16 @@ describe("a drained node", () => {
     await bob.sends(adminSet("<item nick='Dave' role='none'/>"));
     await talk.settle();
     expect(dave.takes().map(({ type }) => type)).toEqual(["unavailable"]);
+    // And Carol's voice is taken still, also when she comes back.
+    await carol.sends(`<presence type='unavailable' to='${room}/Carol'/>`);
+    await carol.sends(enter("Carol"));
+    await talk.settle();
+    const roles = carol.takes().flatMap((stanza) => {
+      const x =
+        stanza.kind === "presence" && stanza.from!.resource === "Carol" ? stanza.child("x", mucUser) : undefined;
+      return x === undefined ? [] : [x.child("item")!.attr("role")];
+    });
+    expect(roles).toEqual(["none", "visitor"]);
   });
 
   test("lets rooms without people rest, from where another node takes them", async () => {

@@ -1,5 +1,5 @@
 /** XEP-0045, the sentences that are easily overlooked; each test names the section. */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { ModuleDefinition } from "../../../src/hooks/define-module.ts";
 import { mam } from "../../../src/modules/mam/mam.ts";
 import { vcard } from "../../../src/modules/vcard/vcard.ts";
@@ -26,6 +26,7 @@ import {
 const occupantIds = "urn:xmpp:occupant-id:0";
 const info = "http://jabber.org/protocol/disco#info";
 const conference = "jabber:x:conference";
+const rsm = "http://jabber.org/protocol/rsm";
 
 /** What comes back for an IQ alone. */
 async function asks(person: Person, iq: string): Promise<Element> {
@@ -444,4 +445,87 @@ test.each([
   expect(await hears(alice)).toEqual([`iq error ${condition}`]);
   await bob.receivesNothing();
   await talk.stop();
+});
+
+describe("a room with 10,000 affiliations", () => {
+  /** Alice's room, on whose lists are 5,000 members and 4,999 outcasts, each banned for a long reason. */
+  async function crowded() {
+    const { talk, alice, bob } = await inRoom({ max_affiliations: 10_000, hibernate_timeout: 1_000 });
+    await alice.sends(configure({ "muc#roomconfig_persistentroom": "1" }));
+    for (const person of [alice, bob]) await person.sends(`<presence type='unavailable' to='${room}/x'/>`);
+    await talk.clock.advance(20_000);
+    const rows = [
+      ...names("member", 5_000).map((jid) => ({ jid, affiliation: "member", reason: null })),
+      ...names("outcast", 4_999).map((jid) => ({ jid, affiliation: "outcast", reason: "x".repeat(1_000) })),
+    ].map((row) => ({ domain: service, room: "den", nick: null, ...row }));
+    const tables = talk.store.tables<{ muc_affiliations: (typeof rows)[number] }>();
+    for (let at = 0; at < rows.length; at += 1_000) {
+      await tables
+        .insertInto("muc_affiliations")
+        .values(rows.slice(at, at + 1_000))
+        .execute();
+    }
+    await alice.sends(enter("Alice"));
+    await bob.sends(enter("Bob"));
+    for (const person of [alice, bob]) await person.takes();
+    return { talk, alice, bob };
+  }
+
+  const names = (word: string, count: number) =>
+    Array.from({ length: count }, (_, at) => `${word}${String(at).padStart(4, "0")}@example.org`);
+
+  /** The addresses of a page, and its `<set/>` in one line. */
+  async function page(person: Person, affiliation: string, set = ""): Promise<{ jids: string[]; set: string }> {
+    const within = set === "" ? "" : `<set xmlns='${rsm}'>${set}</set>`;
+    const answer = await asks(person, adminGet(`<item affiliation='${affiliation}'/>${within}`));
+    if (answer.attr("type") === "error") return { jids: [], set: told(answer) };
+    const query = answer.child("query", admin)!;
+    const said = query.child("set", rsm);
+    const words = said === undefined ? [] : [said.child("first")?.attr("index"), said.childText("count")];
+    return { jids: query.childrenNamed("item").map((item) => item.attr("jid")!), set: words.join(" of ") };
+  }
+
+  test("is told in full where that is no longer than half a million characters", async () => {
+    const { talk, alice } = await crowded();
+    expect((await page(alice, "member")).jids.length).toBe(5_000);
+    const two = await page(alice, "member", "<max>2</max><index>7</index>");
+    expect([two.jids.length, two.set]).toEqual([2, "7 of 5000"]);
+    await talk.stop();
+  });
+
+  test("is told in pages where it is longer, forwards and backwards", async () => {
+    const { talk, alice } = await crowded();
+    const first = await page(alice, "outcast");
+    expect(first.set).toBe("0 of 4999");
+    expect(first.jids.length).toBeGreaterThan(400);
+    expect(first.jids.length).toBeLessThan(500);
+    const all = [...first.jids];
+    while (all.length < 4_999) all.push(...(await page(alice, "outcast", `<after>${all.at(-1)}</after>`)).jids);
+    expect(all.toSorted()).toEqual(names("outcast", 4_999));
+    const last = await page(alice, "outcast", "<max>3</max><before/>");
+    expect(last).toEqual({ jids: all.slice(-3), set: "4996 of 4999" });
+    const end = await page(alice, "outcast", "<before/>");
+    expect(end.jids).toEqual(all.slice(-end.jids.length));
+    expect(end.set).toBe(`${4_999 - end.jids.length} of 4999`);
+    expect((await page(alice, "outcast", "<max>0</max>")).set).toBe(" of 4999");
+    expect((await page(alice, "outcast", "<after>nobody</after>")).set).toBe("iq error item-not-found");
+    await talk.stop();
+  });
+
+  test("takes nobody more", async () => {
+    const { talk, alice, bob } = await crowded();
+    expect(told(await asks(alice, adminSet("<item jid='carol@localhost' affiliation='member'/>")))).toBe(
+      "iq error resource-constraint",
+    );
+    await bob.receivesNothing();
+    // Whoever is on it can be something else, and makes place.
+    expect(told(await asks(alice, adminSet("<item jid='member0001@example.org' affiliation='outcast'/>")))).toBe(
+      "iq result",
+    );
+    expect(told(await asks(alice, adminSet("<item jid='member0002@example.org' affiliation='none'/>")))).toBe(
+      "iq result",
+    );
+    expect(told(await asks(alice, adminSet("<item jid='carol@localhost' affiliation='member'/>")))).toBe("iq result");
+    await talk.stop();
+  });
 });
