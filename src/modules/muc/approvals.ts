@@ -9,6 +9,7 @@ import { message, type Stanza } from "../../stanza/stanza.ts";
 import { Element } from "../../xml/element.ts";
 import { changeRoles } from "./affiliations.ts";
 import { registerNick } from "./nicknames.ts";
+import { checkRequest } from "./pace.ts";
 import type { Room } from "./room.ts";
 import { isAtLeast, type Occupant } from "./room-state.ts";
 
@@ -36,6 +37,7 @@ function voice(room: Room, occupant: Occupant, values: FormValues): Outcome {
     throw new StanzaError("not-acceptable", { text: "Only voice can be asked for" });
   }
   if (occupant.role !== "visitor") throw new StanzaError("conflict", { text: "You have voice" });
+  checkRequest(room, "voice", occupant.account);
   const payload = formToFill({
     title: "Voice request",
     instructions: "To let this person speak, choose so and submit the form.",
@@ -78,6 +80,7 @@ export function askForMembership(room: Room, account: Jid, nick: string): Outcom
   if (admins.length === 0) {
     throw new StanzaError("not-allowed", { text: "The room is for members, and nobody is there to make you one" });
   }
+  checkRequest(room, "membership", account);
   const payload = formToFill({
     title: "Registration request",
     instructions: "To make this person a member, choose so and submit the form.",

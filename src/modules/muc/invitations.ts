@@ -7,7 +7,7 @@ import { message, type Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { attributes, type Xml, xml } from "../../xml/xml.ts";
 import { changeAffiliations } from "./affiliations.ts";
-import { checkInterval, pace } from "./pace.ts";
+import { checkInterval, checkRequest, pace } from "./pace.ts";
 import type { Room } from "./room.ts";
 import { isAtLeast, occupantIdXml } from "./room-state.ts";
 
@@ -96,6 +96,7 @@ function declined(room: Room, stanza: Stanza, decline: Element): Outcome {
   const receivers = inRoom?.sessions.map((session) => session.jid) ?? devicesOf(room, to);
   // Else anybody could write to anybody in the room's name.
   if (receivers.length === 0) return handled;
+  checkRequest(room, "decline", stanza.from!);
   const reason = decline.childText("reason");
   const words = reason === undefined ? undefined : xml`<reason>${reason}</reason>`;
   const payload = xml`<x xmlns='${ns.mucUser}'><decline from='${stanza.from!.bare}'>${words}</decline></x>`;

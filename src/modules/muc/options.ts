@@ -24,7 +24,10 @@ const defaultRoom = option.table(
     allow_visitor_status: option.boolean({ doc: "Whether visitors' status texts are shown.", default: true }),
     allow_visitor_nickchange: option.boolean({ doc: "Whether visitors may change their nicknames.", default: true }),
     public: option.boolean({ doc: "Whether the room is found in the list of rooms.", default: true }),
-    public_list: option.boolean({ doc: "Whether anybody may see who is in the room.", default: true }),
+    public_list: option.boolean({
+      doc: "Whether whoever may enter without a password sees who is in the room.",
+      default: true,
+    }),
     persistent: option.boolean({ doc: "Whether it stays when its last occupant leaves.", default: false }),
     moderated: option.boolean({ doc: "Whether only those with voice may speak.", default: true }),
     members_by_default: option.boolean({

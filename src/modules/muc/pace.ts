@@ -1,5 +1,6 @@
 /** How fast occupants may speak and change: shortest intervals, and shapers that let a sender wait. */
 import { StanzaError } from "../../stanza/errors.ts";
+import type { Jid } from "../../stanza/jid.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import type { Room } from "./room.ts";
 
@@ -8,6 +9,16 @@ export function checkInterval(room: Room, last: number, intervalMs: number, what
   if (intervalMs <= 0 || last === 0) return;
   if (room.house.clock.monotonic() - last >= intervalMs) return;
   throw new StanzaError("resource-constraint", { text: `Your ${what} comes faster than this room takes it` });
+}
+
+/** Shortest time between two requests of an account that go to those who decide, or answers of somebody who is not in the room. */
+const requestIntervalMs = 60_000;
+
+/** Throws `StanzaError` resource-constraint (wait) for whoever has asked for the same just now. */
+export function checkRequest(room: Room, what: string, account: Jid): void {
+  const key = `${what} ${account.bare}`;
+  checkInterval(room, room.requestedAt.get(key) ?? 0, requestIntervalMs, "requests");
+  room.requestedAt.set(key, room.house.clock.monotonic());
 }
 
 /** Longest wait of one stanza; what is longer was not worth waiting for. */

@@ -165,7 +165,7 @@ const fields: readonly ConfigField[] = [
   textField("muc#roomconfig_lang", "lang", "Language", () => 35),
   flagField("muc#roomconfig_persistentroom", "persistent", "The room stays when nobody is in it"),
   flagField("muc#roomconfig_publicroom", "public", "The room can be found"),
-  flagField("public_list", "publicList", "Anybody may see who is in the room"),
+  flagField("public_list", "publicList", "Whoever may enter sees who is in the room"),
   flagField("muc#roomconfig_passwordprotectedroom", "passwordProtected", "A password is needed to enter"),
   textField("muc#roomconfig_roomsecret", "password", "The password", () => passwordMax, "text-private"),
   {

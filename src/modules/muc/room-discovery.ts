@@ -10,6 +10,7 @@ import { parseElement } from "../../xml/element.ts";
 import { attributes, xml } from "../../xml/xml.ts";
 import { listCharsMax, pageOf } from "./paging.ts";
 import type { Room } from "./room.ts";
+import { isAtLeast } from "./room-state.ts";
 
 const reservedNickNode = "x-roomuser-item";
 const itemsMost = 1_000;
@@ -102,12 +103,18 @@ function infoFields(room: Room): DiscoField[] {
   return fields;
 }
 
+/** Without asking for a password, which nobody gives before he enters. */
+function mayEnter(room: Room, from: Jid): boolean {
+  const affiliation = room.affiliationOf(from);
+  const { membersOnly, passwordProtected } = room.state.config;
+  return isAtLeast(affiliation, membersOnly || passwordProtected ? "member" : "none");
+}
+
 /** Section 6.5: who is in the room, where that is no secret. */
 export function roomItems(room: Room, from: Jid, query: Element): Outcome {
   const node = query.attr("node");
   if (node !== undefined && node !== "") throw new StanzaError("item-not-found", { text: "There is no such node" });
-  const { config } = room.state;
-  const visible = config.publicList || room.state.occupantAt(from) !== undefined;
+  const visible = room.state.occupantAt(from) !== undefined || (room.state.config.publicList && mayEnter(room, from));
   const all = visible ? [...room.state.occupants.keys()] : [];
   const items = all.map((nick) => {
     const { full } = room.jid.withResource(nick);

@@ -35,6 +35,10 @@ const handlers: ReadonlyMap<string, RoomIqHandler> = new Map<string, RoomIqHandl
 export function takeIq(room: Room, stanza: Stanza): MaybePromise<Outcome> {
   if (stanza.to!.resource !== "") return passIq(room, stanza);
   if (stanza.type !== "get" && stanza.type !== "set") return handled;
+  if (room.state.locked && room.state.occupantAt(stanza.from!) === undefined) {
+    // Section 10.1: before its owner has configured it, there is no room.
+    throw new StanzaError("item-not-found", { text: "There is no such room" });
+  }
   const payload = stanza.firstChild();
   if (payload === undefined) throw new StanzaError("bad-request", { text: "An iq request has exactly one child" });
   if (payload.ns === ns.mam && room.archive !== undefined) return archived(room, stanza);

@@ -64,6 +64,8 @@ export class Room {
   readonly privately = new BoundedMap<string, true>(privatelyMost);
   /** When a device has entered last, for the shortest interval of presence. */
   readonly enteredAt = new BoundedMap<string, number>(enteredMost);
+  /** When an account has asked for something last, such as for voice. */
+  readonly requestedAt = new BoundedMap<string, number>(requestsMost);
   /** Until when the room is busy with what was said, by its shaper. */
   busyUntil = 0;
 
@@ -189,3 +191,4 @@ export class Room {
 const changesWaitingMost = 100;
 const privatelyMost = 200;
 const enteredMost = 1_000;
+const requestsMost = 1_000;

@@ -23,6 +23,7 @@ import {
   user,
 } from "./rooms.ts";
 
+const muc = "http://jabber.org/protocol/muc";
 const occupantIds = "urn:xmpp:occupant-id:0";
 const info = "http://jabber.org/protocol/disco#info";
 const conference = "jabber:x:conference";
@@ -293,13 +294,19 @@ test("a list that is asked for many times is given once", async () => {
   await talk.stop();
 });
 
-test("17.1: before its owner has configured a room, there is none to write to", async () => {
+test("17.1: before its owner has configured a room, there is none to write to or ask", async () => {
   const talk = await start();
   const alice = await talk.login("alice@localhost/phone");
   await alice.sends(enter("Alice"));
   const bob = await talk.login("bob@localhost/pc");
   await bob.sends(say("hello?"));
   expect(await hears(bob)).toEqual([`message error ${room} item-not-found`]);
+  for (const query of [
+    `get' id='i' to='${room}'><query xmlns='${info}`,
+    `get' id='i' to='${room}'><query xmlns='jabber:iq:register`,
+  ]) {
+    expect(told(await asks(bob, `<iq type='${query}'/></iq>`))).toBe("iq error item-not-found");
+  }
   await alice.sends(instant);
   await bob.sends(say("hello?"));
   expect(await hears(bob)).toEqual([`message error ${room} not-acceptable`]);
@@ -314,6 +321,55 @@ test("a refusal of an invitation by somebody who is banned reaches nobody", asyn
   await carol.sends(`<message to='${room}'><x xmlns='${user}'><decline to='${room}/Alice'/></x></message>`);
   expect(await hears(carol)).toEqual([`message error ${room} forbidden`]);
   await alice.receivesNothing();
+  await talk.stop();
+});
+
+test("requests that others are to decide on come no faster than one a minute, and so do refusals", async () => {
+  const { talk, alice, bob } = await inRoom();
+  await alice.sends(adminSet("<item nick='Bob' role='visitor'/>"));
+  await alice.sends(configure({ "muc#roomconfig_membersonly": "1" }));
+  await alice.sends(adminSet("<item jid='bob@localhost' affiliation='member'/>"));
+  await bob.sends(enter("Bob"));
+  await alice.sends(adminSet("<item nick='Bob' role='visitor'/>"));
+  const carol = await talk.login("carol@localhost/pc");
+  for (const person of [alice, bob, carol]) await person.takes();
+  const submitted = (type: string, field: string, value: string) =>
+    `<x xmlns='${forms}' type='submit'><field var='FORM_TYPE'><value>${muc}#${type}</value></field><field var='${field}'><value>${value}</value></field></x>`;
+  const voice = `<message to='${room}'>${submitted("request", "muc#role", "participant")}</message>`;
+  const membership = `<iq type='set' id='r' to='${room}'><query xmlns='jabber:iq:register'>${submitted("register", "muc#register_roomnick", "Caz")}</query></iq>`;
+  const decline = `<message to='${room}'><x xmlns='${user}'><decline to='${room}/Alice'/></x></message>`;
+  for (const round of [1, 2]) {
+    await bob.sends(voice);
+    await bob.sends(voice);
+    for (const request of [membership, membership, decline, decline]) await carol.sends(request);
+    expect([round, (await alice.takes()).length]).toEqual([round, 3]);
+    expect(await hears(bob)).toEqual([`message error ${room} resource-constraint`]);
+    expect(await hears(carol)).toEqual([
+      "iq result",
+      "iq error resource-constraint",
+      `message error ${room} resource-constraint`,
+    ]);
+    await talk.clock.advance(60_000);
+  }
+  await talk.stop();
+});
+
+test.each([
+  [{ "muc#roomconfig_membersonly": "1" }],
+  [{ "muc#roomconfig_passwordprotectedroom": "1", "muc#roomconfig_roomsecret": "key" }],
+])("6.5: who may not just enter does not see who is there: %j", async (locks) => {
+  const { talk, alice } = await inRoom();
+  await alice.sends(configure(locks as Record<string, string>));
+  await alice.sends(adminSet("<item jid='dave@localhost' affiliation='member'/>"));
+  const list = `<iq type='get' id='i' to='${room}'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>`;
+  const seen = async (address: string) => {
+    const answer = await asks(await talk.login(address), list);
+    return answer.elements()[0]!.childrenNamed("item").length;
+  };
+  expect(await seen("carol@localhost/pc")).toBe(0);
+  expect(await seen("dave@localhost/pc")).toBeGreaterThan(0);
+  await alice.sends(adminSet("<item jid='dave@localhost' affiliation='outcast'/>"));
+  expect(await seen("dave@localhost/phone")).toBe(0);
   await talk.stop();
 });
 
