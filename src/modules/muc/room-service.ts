@@ -39,8 +39,6 @@ export class RoomService {
   readonly lists: RoomLists;
   readonly viewers: RoomViewers;
   readonly #house: RoomHouse;
-  /** Not everybody may use the service. */
-  readonly #isForSome: boolean;
   readonly #placement: Placement;
   readonly #rooms = new Map<string, Room>();
   /** How many stanzas wait for a room that is not in memory. */
@@ -64,7 +62,6 @@ export class RoomService {
   constructor(domain: string, context: ModuleContext<MucOptions>) {
     this.domain = domain;
     this.context = context;
-    this.#isForSome = context.options.access !== "all";
     this.store = new RoomStore(context.store, domain);
     this.#placement = context.placement("muc");
     this.#placement.onConflict((key) => this.#yield(key));
@@ -146,7 +143,7 @@ export class RoomService {
   /** Takes whatever is addressed to the domain or to anything in it. */
   take(stanza: Stanza, origin: Origin | undefined): MaybePromise<Outcome> {
     const to = stanza.to!;
-    if (this.#isForSome && asks(stanza) && !this.context.access.allow(this.context.options.access, stanza.from!)) {
+    if (asks(stanza) && !this.context.access.allow(this.context.options.access, stanza.from!)) {
       const error = new StanzaError("forbidden", { text: "You may not use this service" });
       if (stanza.kind === "presence") return refusal(stanza, error);
       throw error;

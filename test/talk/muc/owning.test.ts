@@ -8,6 +8,7 @@ import type { Element } from "../../../src/xml/element.ts";
 import type { Person } from "../../support/conversation.ts";
 import {
   adminSet,
+  asks,
   configure,
   enter,
   forms,
@@ -24,13 +25,6 @@ import {
 
 const info = "http://jabber.org/protocol/disco#info";
 const items = "http://jabber.org/protocol/disco#items";
-
-async function asks(person: Person, iq: string): Promise<Element> {
-  await person.takes();
-  await person.sends(iq);
-  const answers = await person.takes();
-  return answers.find((stanza) => stanza.name === "iq")!;
-}
 
 const getInfo = (to: string, node = ""): string =>
   `<iq type='get' id='i' to='${to}'><query xmlns='${info}'${node === "" ? "" : ` node='${node}'`}/></iq>`;

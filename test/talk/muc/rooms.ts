@@ -103,3 +103,10 @@ export function told(stanza: Element): string {
 export async function hears(person: Person): Promise<string[]> {
   return (await person.takes()).map(told);
 }
+
+/** What comes back for an IQ alone. */
+export async function asks(person: Person, iq: string): Promise<Element> {
+  await person.takes();
+  await person.sends(iq);
+  return (await person.takes()).find((stanza) => stanza.name === "iq")!;
+}
