@@ -1,8 +1,9 @@
 /** XEP-0424 and XEP-0425: what is left of a message that was taken back. */
 import type { Moderation } from "../../hooks/services.ts";
-import type { Jid } from "../../stanza/jid.ts";
+import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { Stanza, stanzaFromFrame } from "../../stanza/stanza.ts";
+import { stanzaIdBy } from "../../stanza/stanza-ids.ts";
 import { parseFrame } from "../../xml/scanner.ts";
 import { attributes, type Xml, xml } from "../../xml/xml.ts";
 
@@ -21,6 +22,46 @@ export function retractionIn(stanza: Stanza): { messageId: string; by: string } 
   // A moderator's retraction (XEP-0425) is carried out by the room, whoever else claims to be one.
   if (messageId === undefined || retract.child("moderated", ns.moderation) !== undefined) return undefined;
   return { messageId, by: stanza.id };
+}
+
+/** What a message of a group takes back, by the id that the group gave it; of its own sender, or by a moderator in the name of the group. */
+export interface GroupRetraction {
+  readonly groupId: string;
+  readonly from: Jid;
+  readonly occupantId: string | undefined;
+  readonly element: Xml;
+}
+
+export function groupRetractionIn(stanza: Stanza, at: number): GroupRetraction | undefined {
+  const retract = stanza.has("retract", ns.retraction) ? stanza.child("retract", ns.retraction)! : undefined;
+  const groupId = retract?.attr("id");
+  const from = stanza.from;
+  if (retract === undefined || groupId === undefined || from === undefined) return undefined;
+  const moderated = retract.child("moderated", ns.moderation);
+  // Only the group itself speaks from its bare address.
+  if ((moderated !== undefined) !== from.isBare) return undefined;
+  const occupantId = stanza.child("occupant-id", ns.occupantId)?.attr("id");
+  if (moderated === undefined) {
+    return stanza.id === undefined
+      ? undefined
+      : { groupId, from, occupantId, element: retractedElement(stanza.id, at) };
+  }
+  const by = parseJid(moderated.attr("by") ?? "");
+  const moderator = moderated.child("occupant-id", ns.occupantId)?.attr("id");
+  const element = moderatedElement({ by, occupantId: moderator, reason: retract.childText("reason") }, at);
+  return { groupId, from, occupantId: undefined, element };
+}
+
+/** The tombstone of a message of a group in a user's archive; undefined unless the retraction means it. */
+export function groupTombstoneOf(text: string, { groupId, from, occupantId, element }: GroupRetraction) {
+  const stanza = archivedStanza(text);
+  if (stanzaIdBy(stanza, from.toBare()) !== groupId) return undefined;
+  const isGroup = from.isBare;
+  // A nickname may be another's now, an occupant's id may not.
+  const same = stanza.from?.full === from.full && stanza.child("occupant-id", ns.occupantId)?.attr("id") === occupantId;
+  if (!isGroup && !same) return undefined;
+  const named = xml`<stanza-id xmlns='${ns.stanzaIds}' by='${from.bare}' id='${groupId}'/>${element}`;
+  return tombstoneOf(text, named);
 }
 
 /** The element of a message's own sender. */

@@ -28,7 +28,15 @@ import { conversationOf, referenceToMessage } from "./archive-tables.ts";
 import { type ArchivePolicy, archiveVerdict, searchableText } from "./archive-verdict.ts";
 import type { userOptions } from "./options.ts";
 import type { PreferenceBook } from "./preferences.ts";
-import { archivedStanza, retractedElement, retractionIn, retractOnceWritten, tombstoneOf } from "./tombstone.ts";
+import {
+  archivedStanza,
+  groupRetractionIn,
+  groupTombstoneOf,
+  retractedElement,
+  retractionIn,
+  retractOnceWritten,
+  tombstoneOf,
+} from "./tombstone.ts";
 import { wordsOf } from "./words.ts";
 
 export type UserArchivesHouse = Pick<
@@ -201,21 +209,40 @@ export class UserArchives implements ArchiveService {
       peer: peer.bare,
       resource: peer.resource,
       conversation: conversationOf(owner, peer.bare),
-      reference: stanza.id === undefined ? null : referenceToMessage(owner, stanza.id),
+      reference: nameOf(stanza, owner),
       outgoing,
       groupchat: stanza.type === "groupchat",
       stanza: stanza.toXml(),
       words: this.#options.fullTextSearch ? this.#words(stanza) : undefined,
     });
-    const retraction = this.#options.messageRetraction ? retractionIn(stanza) : undefined;
-    if (retraction === undefined || stanza.type === "groupchat") return stored;
-    const { messageId, by } = retraction;
-    const element = retractedElement(by, timeOfId(id));
-    const original = { owner, messageId, peer: peer.bare, outgoing };
-    const retract = () =>
-      this.#store.retract(writes, original, (text) => tombstoneOf(text, element, { messageId, by: stanza.from! }));
+    const retract = this.#options.messageRetraction ? this.#retraction(owner, id, stanza, peer, outgoing) : undefined;
+    if (retract === undefined) return stored;
     const retracted = retractOnceWritten(retract, () => this.#house.writtenElsewhere());
     return Promise.all([stored, retracted]).then(() => undefined);
+  }
+
+  /** What carries out a retraction; undefined for a message that is none. */
+  #retraction(
+    owner: string,
+    id: bigint,
+    stanza: Stanza,
+    { bare: peer }: Jid,
+    outgoing: boolean,
+  ): (() => Promise<boolean>) | undefined {
+    const { writes } = this.#house;
+    if (stanza.type === "groupchat") {
+      const retraction = groupRetractionIn(stanza, timeOfId(id));
+      if (retraction === undefined) return undefined;
+      const original = { owner, messageId: retraction.groupId, peer, outgoing };
+      return () => this.#store.retract(writes, original, (text) => groupTombstoneOf(text, retraction));
+    }
+    const retraction = retractionIn(stanza);
+    if (retraction === undefined) return undefined;
+    const { messageId, by } = retraction;
+    const element = retractedElement(by, timeOfId(id));
+    const original = { owner, messageId, peer, outgoing };
+    const meant = { messageId, by: stanza.from! };
+    return () => this.#store.retract(writes, original, (text) => tombstoneOf(text, element, meant));
   }
 
   #words(stanza: Stanza): readonly string[] {
@@ -341,6 +368,13 @@ export class UserArchives implements ArchiveService {
 export function mine({ from, target }: Pick<IqContext, "from" | "target">): Jid {
   if (from.bare !== target.bare) throw new StanzaError("forbidden", { text: "This archive is somebody else's" });
   return target.toBare();
+}
+
+/** What a retraction names a message by: its id, in a group the one that the group gave it. */
+function nameOf(stanza: Stanza, owner: string): number | null {
+  const given = stanza.type === "groupchat" ? stanzaIdBy(stanza, stanza.from!.toBare()) : undefined;
+  const name = given ?? stanza.id;
+  return name === undefined ? null : referenceToMessage(owner, name);
 }
 
 /** A room sends a message once to each resource of a user that is in it. */
