@@ -164,11 +164,15 @@ withChromium(
     await max.openChatWith("lia@localhost");
     await lia.says("Can you hear me?");
     await max.reads("Can you hear me?");
+    const broken = max.page.getByText("The connection is lost");
+    expect(await broken.isVisible()).toBe(false);
     await cut();
     await lia.says("And now?");
     await lia.reads("And now?");
+    await broken.waitFor();
     mend();
     await max.reads("And now?");
+    await broken.waitFor({ state: "hidden" });
     await max.says("Yes");
     await lia.reads("Yes");
     expect(await max.messages()).toEqual(["Can you hear me?", "And now?", "Yes"]);

@@ -162,6 +162,28 @@ function nobodySupports({ disco }) {
   disco.supports = (feature, address) => (address ? ask.call(disco, feature, address) : Promise.resolve(false));
 }
 
+/**
+ * A page whose connection has broken looks as ever, and so does what is written there, which leaves when the connection
+ * is back. So it is said. A moment without it, as while a stream is resumed, is not worth a word.
+ */
+function tellWhenBroken({ listen }) {
+  const notice = document.getElementById("broken");
+  const graceMs = 1000;
+  let soon;
+  listen.on("will-reconnect", () => {
+    soon ??= setTimeout(() => {
+      notice.hidden = false;
+    }, graceMs);
+  });
+  for (const event of ["connected", "reconnected", "disconnected"]) {
+    listen.on(event, () => {
+      clearTimeout(soon);
+      soon = undefined;
+      notice.hidden = true;
+    });
+  }
+}
+
 async function start() {
   const { default: converse } = await import(`${settings.assetsPath}converse.min.js`);
   // Defined before Converse registers its own of the same name, these stay.
@@ -177,6 +199,7 @@ async function start() {
       keepAddress(this._converse);
       fillRooms(this._converse, converse.env.utils);
       nobodySupports(this._converse.api);
+      tellWhenBroken(this._converse.api);
       calmArchive(this._converse.api);
       withoutBlocking(this._converse, converse.env.Collection);
     },
