@@ -6,7 +6,7 @@ import { moduleRegistry } from "./config/option.ts";
 import type { Settings } from "./config/settings.ts";
 import type { InstalledModule } from "./hooks/define-module.ts";
 import type { MetricsSource } from "./http/app.ts";
-import { catalogue } from "./modules/catalogue.ts";
+import type { AnyModule } from "./modules/catalogue.ts";
 import { createLog, type RootLog } from "./observe/log.ts";
 import { Metrics } from "./observe/metrics.ts";
 import { systemClock } from "./runtime/bun/clock.ts";
@@ -25,6 +25,7 @@ import { KeyCompletion } from "./server/complete-keys.ts";
 import { type HostPlan, startCore } from "./server/core.ts";
 import { listenC2s, StrangerGate } from "./server/listen-c2s.ts";
 import { listenHttp } from "./server/listen-http.ts";
+import { knownModules } from "./server/module-files.ts";
 import type { NodeParts } from "./server/node-parts.ts";
 import { processCount } from "./server/processes.ts";
 import { reload } from "./server/reload.ts";
@@ -74,7 +75,8 @@ const answerMs = 200;
  * store throws when its settings are wrong; whatever was opened before is closed again.
  */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
-  const load = () => loadConfigFile(options.configFile, { modules: moduleRegistry(catalogue) });
+  const modules = await knownModules(options.configFile);
+  const load = () => loadConfigFile(options.configFile, { modules: moduleRegistry(modules) });
   const config = load();
   const { settings, notes } = config;
   const log = options.log ?? createLog(settings.logLevel);
@@ -82,7 +84,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   makeDataFolder(options.dataDir);
   const disposals: Disposal[] = [];
   try {
-    return await build(config, load, options, log, disposals);
+    return await build(config, modules, load, options, log, disposals);
   } catch (error) {
     for (const dispose of disposals.reverse()) await dispose();
     throw error;
@@ -100,6 +102,7 @@ function makeDataFolder(folder: string): void {
 
 async function build(
   config: Config,
+  modules: readonly AnyModule[],
   load: () => Config,
   options: StartOptions,
   log: RootLog,
@@ -121,7 +124,7 @@ async function build(
     random,
     log,
     store,
-    hosts: hostPlans(settings),
+    hosts: hostPlans(settings, modules),
     migrations: secretMigrations,
     sessionsPerAccountMax: (account) =>
       settings.hosts.get(account.domain)!.access.number("max_user_sessions", account, settings.limits.userSessionsMax),
@@ -148,7 +151,7 @@ async function build(
     decoySecret: await sharedSecret(store, random, "sasl decoys"),
     log,
     notices: (topic, heard) => cluster?.node.notices(topic, heard) ?? (() => undefined),
-    plans: hostPlans(settings).map((plan) => ({
+    plans: hostPlans(settings, modules).map((plan) => ({
       ...plan,
       mechanisms: settings.hosts.get(plan.domain)!.auth.saslMechanisms,
     })),
@@ -310,10 +313,10 @@ function storeSettings(settings: Settings, dataDir: string): StoreSettings {
   return { ...database, path: resolve(dataDir, database.path) };
 }
 
-function hostPlans(settings: Settings): HostPlan[] {
+function hostPlans(settings: Settings, known: readonly AnyModule[]): HostPlan[] {
   return Array.from(settings.hosts.values(), (host) => ({
     domain: host.domain,
-    modules: catalogue
+    modules: known
       .filter((definition) => host.modules.has(definition.name))
       .map((definition): InstalledModule => ({ definition, options: host.modules.get(definition.name)! })),
     access: host.access,

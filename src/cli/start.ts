@@ -34,7 +34,7 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
   const { startServer } = await import("../server.ts");
   const processes = await import("./processes.ts");
   if (signals !== undefined) {
-    const ended = watched(() =>
+    const ended = await watched(() =>
       processes.watchProcesses({
         configFile: configuration,
         signals,
@@ -44,7 +44,7 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
         },
       }),
     );
-    if (ended !== undefined) process.exit(await ended);
+    if (ended !== undefined) process.exit(ended);
   } else {
     process.on("SIGINT", () => undefined);
   }
@@ -59,7 +59,7 @@ async function runNode(configuration: string, dataDir: string): Promise<void> {
   const summary = server.summary(ctlInvocation(dataDir));
   if (seat === undefined) leavePid(dataDir);
   else {
-    processes.reportToWatcher(server, configuration, summary);
+    await processes.reportToWatcher(server, configuration, summary);
     process.on("SIGTERM", () => void stopOrFail(server, "SIGTERM"));
   }
   signals?.whenAsked((signal) => {
@@ -85,9 +85,9 @@ async function refuseSecondNode(dataDir: string): Promise<void> {
 }
 
 /** A configuration that is wrong is told as when the server itself had met it. */
-function watched<T>(run: () => T): T {
+async function watched<T>(run: () => Promise<T>): Promise<T> {
   try {
-    return run();
+    return await run();
   } catch (error) {
     const lines = indented(startFailureLines(error));
     throw new CliFailure(exitCode.failed, `the server did not start:\n${lines}`, { cause: error });

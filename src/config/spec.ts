@@ -393,6 +393,13 @@ const general = option.table(
         doc: 'Shortest time between two registrations from one address; "infinity" sets no limit.',
       }),
     ),
+    module_files: option.list(
+      option.string({ check: checks.isFilled, allowed: "the path of a file (relative: to this file)", doc: "A file." }),
+      {
+        distinct: true,
+        doc: "TypeScript or JavaScript files with modules of your own, which `[modules]` may then name. Their code may do all that the server may.",
+      },
+    ),
     domain_certfile: option.list(
       option.table(
         {

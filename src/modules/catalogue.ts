@@ -34,7 +34,7 @@ import { vcard } from "./vcard/vcard.ts";
 import { version } from "./version.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: each module has options of its own, which its setup gets typed
-type AnyModule = ModuleDefinition<any>;
+export type AnyModule = ModuleDefinition<any>;
 
 /**
  * What the order is for: `ping` sees every stanza, also those that others drop; `privacy` and `blocking` stand before
@@ -76,3 +76,8 @@ export const catalogue: readonly AnyModule[] = [
   disco,
   csi,
 ];
+
+/** With modules that are not ours: behind all others, but for `csi`. */
+export function catalogueWith(others: readonly AnyModule[]): readonly AnyModule[] {
+  return others.length === 0 ? catalogue : [...catalogue.filter((module) => module !== csi), ...others, csi];
+}

@@ -1,19 +1,24 @@
-/** The programs of docs/apps.md, run as it says. */
+/** The programs of docs/apps.md and the module of docs/module-guide.md, run as they say. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { request } from "node:http";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { xml } from "@xmpp/client";
 import { startServer, type TestServer } from "../support/server.ts";
 import { hasChromium, launchChromium } from "../support/web-chat.ts";
+import { XmppJs } from "../support/xmpp-js.ts";
 
 const examples = resolve(fileURLToPath(new URL("../../docs/examples", import.meta.url)));
 let server: TestServer;
 
 beforeAll(async () => {
-  server = await startServer();
-  for (const name of ["alice", "bob", "carol", "dave"]) await server.register(name);
+  server = await startServer({
+    general: `module_files = ["${join(examples, "notes.ts")}"]`,
+    extra: "[modules.mod_example_notes]\nmax_notes = 1\n",
+  });
+  for (const name of ["alice", "bob", "carol", "dave", "erin"]) await server.register(name);
 });
 afterAll(() => server.stop());
 
@@ -22,6 +27,7 @@ function firstMessage(args: readonly string[], trusted = true) {
   const program = spawn("node", [join(examples, "first-message.mjs"), ...args], {
     env: {
       ...process.env,
+      NODE_TLS_REJECT_UNAUTHORIZED: "1",
       XMPP_SERVICE: `xmpp://localhost:${server.c2sPort}`,
       NODE_EXTRA_CA_CERTS: trusted ? join(server.dataDir, "tls/self-signed.crt") : "",
     },
@@ -97,4 +103,17 @@ test("backend: a command through the socket of the data folder", async () => {
     asked.end('{"category": "account", "command": "checkUser", "args": {"user": "bob@localhost"}}');
   });
   expect(JSON.parse(answer)).toEqual({ result: { exist: true, message: "User bob@localhost exists" } });
+});
+
+test("the example module, loaded from its file, answers clients", async () => {
+  const erin = await new XmppJs({
+    service: `xmpp://localhost:${server.c2sPort}`,
+    username: "erin",
+    password: "secret",
+  }).start();
+  const ns = "urn:example:notes:0";
+  await erin.request(xml("iq", { type: "set" }, xml("note", { xmlns: ns, title: "milk" }, "two")));
+  const answer = await erin.request(xml("iq", { type: "get" }, xml("notes", { xmlns: ns })));
+  expect(answer.getChild("notes", ns)!.getChildText("note")).toBe("two");
+  await erin.stop();
 });
