@@ -79,7 +79,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const load = () => loadConfigFile(options.configFile, { modules: moduleRegistry(modules) });
   const config = load();
   const { settings, notes } = config;
-  const log = options.log ?? createLog(settings.logLevel);
+  const log = options.log ?? createLog(settings.logLevel, { process: options.process });
   for (const note of notes) log.warn({ option: note.option, line: note.line }, note.text);
   makeDataFolder(options.dataDir);
   const disposals: Disposal[] = [];

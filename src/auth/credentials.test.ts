@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { countingRandomness } from "../../test/support/sasl.ts";
 import { type Credentials, formatCredentials, parseCredentials, scramHashes } from "./credentials.ts";
-import { makeCredentials } from "./password-hashing.ts";
+import { deriveScramKeys, makeCredentials } from "./password-hashing.ts";
 
 const options = { hashes: scramHashes, iterations: 10, randomness: countingRandomness() };
 const all = (await makeCredentials("pencil", options)) as Credentials;
@@ -37,6 +37,25 @@ describe("stored credentials", () => {
       "==SCRAM==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=,QSXCR+Q6sek8bf92,4096",
     );
     expect(formatCredentials(read as Credentials)).toStartWith("==MULTI_SCRAM==,4096,===SHA1===QSXCR+Q6sek8bf92|");
+  });
+
+  // Made by these servers themselves, and brought into the form of a line for importUsers as docs/install.md does it.
+  test.each([
+    [
+      "ejabberd 23.01",
+      "hemligt",
+      "==SCRAM==,iGU4twzepESAoIgy+stRiWVL/Js=,SaLBjJ7QmX+Yejsa7NsJzhS+b/o=,rNHvah817DeC90Aykz0WBQ==,4096",
+    ],
+    [
+      "Prosody 0.12",
+      "geheim",
+      "==SCRAM==,XKv8F3ZOgset+hivVqDwzdOGyPw=,BG7IHCTTmJ6H/Fznvb0pP0mQsfQ=,ZGRhOTBjMWUtNDIyMC00MjBhLThmNzUtNzJkZDAxOGMwMzJh,10000",
+    ],
+  ])("keys that %s made are those of the password", async (_, password, text) => {
+    const { salt, iterations, storedKey, serverKey } = parseCredentials(text)!.sha1!;
+    const derived = await deriveScramKeys(password, salt, iterations, "sha1");
+    expect(Buffer.from(derived.storedKey)).toEqual(Buffer.from(storedKey));
+    expect(Buffer.from(derived.serverKey)).toEqual(Buffer.from(serverKey));
   });
 
   test.each([

@@ -26,6 +26,12 @@ describe("lines", () => {
     ]);
   });
 
+  test("of one of several processes say which", () => {
+    const { log, fields } = capture("info", { process: 2 });
+    log.child({ c2s: 7 }).info({}, "x");
+    expect(fields()[0]).toMatchObject({ process: 2, c2s: 7 });
+  });
+
   test("are readable on a terminal", () => {
     const { log, lines } = capture("info", { pretty: true, colour: false });
     log.warn({ port: 5222 }, "port is taken");

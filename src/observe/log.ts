@@ -56,6 +56,8 @@ export interface LogOptions {
   pretty?: boolean;
   /** Colours in readable lines; by default when standard output is a terminal that has not said NO_COLOR. */
   colour?: boolean;
+  /** Which of several processes of this machine it is: on every line. */
+  process?: number | undefined;
 }
 
 /** Fields whose value never reaches a log, at any level, at the top of a line or one step inside. */
@@ -132,7 +134,7 @@ export function createLog(level: LogLevel, options: LogOptions = {}): RootLog {
   const logger = pino(
     {
       level: "trace", // the gate decides
-      base: undefined,
+      base: options.process === undefined ? undefined : { process: options.process },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: {
         level: (label) => ({ level: label }),

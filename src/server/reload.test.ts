@@ -45,7 +45,8 @@ test("what needs a restart is named", () => {
   );
   const { lines } = reloaded(toml("", "[modules.mod_ping]"), after);
   expect(lines.at(-1)).toMatchObject({
-    level: "warning",
+    level: "warn",
+    loglevel: "warning",
     msg: "the configuration was read again; these options need a restart",
   });
   const options = lines.at(-1)!.options!;

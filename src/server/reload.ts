@@ -36,9 +36,12 @@ export function reload({ running, log, certificates, load }: ReloadParts): void 
   }
   log.level = fresh.settings.logLevel;
   const waiting = changedOptions(running.entries, fresh.entries).filter((option) => option !== "general.loglevel");
-  if (waiting.length === 0) log.info({ level: log.level }, "the configuration was read again");
+  if (waiting.length === 0) log.info({ loglevel: log.level }, "the configuration was read again");
   else
-    log.warn({ level: log.level, options: waiting }, "the configuration was read again; these options need a restart");
+    log.warn(
+      { loglevel: log.level, options: waiting },
+      "the configuration was read again; these options need a restart",
+    );
 }
 
 /**
