@@ -43,8 +43,15 @@ export interface AdminCluster {
   forget(name: string): Promise<"forgotten" | "unknown" | "alive">;
   /** Runs a command on another node, and throws what it throws there. */
   at(node: number, category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** Runs a command on all other nodes that are up; those that fail are left out, and logged. */
-  everywhere(category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<readonly unknown[]>;
+  /** Runs a command on all other nodes that are up. */
+  everywhere(category: string, name: string, args: Readonly<Record<string, unknown>>): Promise<PartsOfOthers>;
+}
+
+/** What the other nodes had of an answer. */
+export interface PartsOfOthers {
+  readonly parts: readonly unknown[];
+  /** Names of nodes that have not given theirs. */
+  readonly silent: readonly string[];
 }
 
 function clusterOf(context: AdminContext): AdminCluster {

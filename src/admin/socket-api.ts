@@ -1,4 +1,4 @@
-/** The protocol of the administration socket: one JSON request, answered by lines of JSON: progress, then the result. */
+/** The protocol of the administration socket: one JSON request, answered by lines of JSON: progress and notes, then the result. */
 import type { Log } from "../observe/log.ts";
 import { StanzaError } from "../stanza/errors.ts";
 import { findCommand } from "./catalogue.ts";
@@ -13,6 +13,8 @@ export interface AdminRequest {
 /** One line of an answer. */
 export type AdminLine =
   | { readonly progress: number }
+  /** What the result lacks, for people. */
+  | { readonly note: string }
   | { readonly result: unknown }
   | { readonly error: { readonly code: string; readonly message: string } };
 
@@ -29,6 +31,7 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
     return;
   }
   const steps: number[] = [];
+  const notes: string[] = [];
   let wake: (() => void) | undefined;
   let settled: AdminLine | undefined;
   const finish = (line: AdminLine): void => {
@@ -55,7 +58,9 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
     await context.flushed();
     if (command!.across === undefined || context.cluster === undefined) return own;
     const { category, command: name, args: given } = request;
-    return combine(command!.across, own, await context.cluster.everywhere(category, name, given));
+    const { parts, silent } = await context.cluster.everywhere(category, name, given);
+    for (const one of silent) notes.push(`node ${one} has not answered in time: its part is missing`);
+    return combine(command!.across, own, parts);
   }
   while (settled === undefined) {
     await new Promise<void>((resolve) => {
@@ -66,6 +71,7 @@ export async function* runCommand(context: AdminContext, request: AdminRequest, 
     steps.length = 0;
     if (latest !== undefined) yield { progress: latest };
   }
+  for (const note of notes) yield { note };
   yield settled;
 }
 

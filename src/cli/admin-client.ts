@@ -10,6 +10,8 @@ export interface AskOptions {
   readonly dataDir: string;
   /** Told how much is done, when the command reports it. */
   readonly progress?: (done: number) => void;
+  /** Told what the result lacks, in words. */
+  readonly note?: (text: string) => void;
   /** Silence after which the node counts as unreachable, in milliseconds; without it, as long as it takes. */
   readonly silenceMsMax?: number;
 }
@@ -30,6 +32,7 @@ export async function askNode(asked: AdminRequest, options: AskOptions): Promise
   }
   for await (const line of linesOf(response, options)) {
     if ("progress" in line) options.progress?.(line.progress);
+    else if ("note" in line) options.note?.(line.note);
     else if ("error" in line) {
       const { code, message } = line.error;
       throw new CliFailure(usageErrors.has(code) ? exitCode.usage : exitCode.failed, message);

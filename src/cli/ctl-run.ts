@@ -108,6 +108,7 @@ export async function runCtl(
     const result = await askNode(request, {
       dataDir,
       progress: (done) => bar?.update(done),
+      note: (text) => process.stderr.write(`meerkat: ${text}\n`),
     });
     if (makes === undefined) bar?.update(bar.getTotal());
     bar?.stop();

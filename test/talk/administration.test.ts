@@ -7,7 +7,7 @@ import { carbons } from "../../src/modules/carbons.ts";
 import { mam } from "../../src/modules/mam/mam.ts";
 import { muc } from "../../src/modules/muc/muc.ts";
 import { blocking } from "../../src/modules/privacy/blocking.ts";
-import { createLog } from "../../src/observe/log.ts";
+import { createLog, silentLog } from "../../src/observe/log.ts";
 import type { Jid } from "../../src/stanza/jid.ts";
 import { query } from "../support/archive-talk.ts";
 import { Conversation } from "../support/conversation.ts";
@@ -105,4 +105,16 @@ test("a room is made for accounts that exist only, and the log names both but no
     { command: "muc enterRoom", room, user: "bob@localhost/pc", msg: "administration" },
     { command: "muc sendMessageToRoom", room, from: "bob@localhost/pc", msg: "administration" },
   ]);
+});
+
+test("a list of all nodes names the one whose part is missing", async () => {
+  talk = await Conversation.start({ modules: [] });
+  await talk.login("alice@localhost/phone");
+  const cluster = { everywhere: () => Promise.resolve({ parts: [2], silent: ["node-3"] }) };
+  const asked = { category: "session", command: "countSessions", args: {} };
+  const lines: AdminLine[] = [];
+  for await (const line of runCommand({ ...context(), cluster } as unknown as AdminContext, asked, silentLog)) {
+    lines.push(line);
+  }
+  expect(lines).toEqual([{ note: "node node-3 has not answered in time: its part is missing" }, { result: 3 }]);
 });

@@ -106,17 +106,19 @@ export function adminCluster(parts: AdminViewParts): AdminCluster {
     forget: (name) => discovery.forget(name),
     at,
     async everywhere(category, name, args) {
+      const silent: string[] = [];
       const answers = await Promise.all(
         Array.from(fabric.peers.values(), async (peer) => {
           try {
             return [await at(peer.number, category, name, args)];
           } catch (error) {
             log.warn({ err: error, node: peer.name }, "a node has not given its part of an answer");
+            silent.push(peer.name);
             return [];
           }
         }),
       );
-      return answers.flat(1);
+      return { parts: answers.flat(1), silent };
     },
   };
 }
