@@ -2,6 +2,7 @@
 import type { LightBlocked, LightRoomDetails, LightRoomsService } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
 import { type Jid, parseJid } from "../stanza/jid.ts";
+import { pageArguments, roomMessages } from "./archived.ts";
 import { type AdminContext, AdminError, type Arguments, argument, type Command, userOf } from "./command.ts";
 
 const category = "muc_light";
@@ -182,28 +183,12 @@ export const mucLightCommands: readonly Command[] = [
     name: "getRoomMessages",
     doc: "Shows the newest messages of a room's archive, oldest first.",
     example: "meerkat ctl muc_light getRoomMessages --room den@muclight.localhost --pageSize 20",
-    arguments: {
-      room,
-      pageSize: argument.optional("integer", `most messages; ${pageMost} at most`),
-      before: argument.optional("text", "only those before this time: 2026-01-31T12:00:00Z"),
-    },
+    arguments: { room, ...pageArguments },
     async run(context, args) {
       const address = args.jid("room").toBare();
       const { host, rooms } = serving(context, address.domain);
       await rooms.room(address);
-      const archive = host.registry.service("roomArchive");
-      if (archive === undefined) throw new AdminError("deps_not_loaded", `mod_mam keeps no rooms of ${rooms.domain}`);
-      const most = Math.min(args.optionalInteger("pageSize") ?? pageMost, pageMost);
-      const text = args.optionalText("before");
-      const before = text === undefined ? undefined : Date.parse(text);
-      if (Number.isNaN(before)) throw new AdminError("bad_argument", "--before must be a time: 2026-01-31T12:00:00Z");
-      const found = await archive.history(address, most, undefined, before);
-      return found.map(({ id, at, stanza }) => ({
-        sender: stanza.from?.full ?? null,
-        timestamp: new Date(at).toISOString(),
-        stanza_id: id,
-        stanza: stanza.toXml(),
-      }));
+      return roomMessages(host, address, args);
     },
   },
   {

@@ -2,11 +2,11 @@
 import type { RoomAffiliation, RoomSettings, RoomsService, RoomUser } from "../hooks/services.ts";
 import type { Host } from "../router/host.ts";
 import type { Jid } from "../stanza/jid.ts";
+import { pageArguments, roomMessages } from "./archived.ts";
 import { type AdminContext, AdminError, type Arguments, argument, type Command, userOf } from "./command.ts";
 
 const category = "muc";
 const listMost = 500;
-const pageMost = 500;
 
 /** The rooms on this domain, and the host they belong to. */
 function serving(context: AdminContext, domain: string): { rooms: RoomsService; host: Host } {
@@ -309,19 +309,10 @@ export const mucCommands: readonly Command[] = [
     name: "getRoomMessages",
     doc: "Shows the newest messages of a room's archive, oldest first.",
     example: "meerkat ctl muc getRoomMessages --room den@conference.localhost --pageSize 20",
-    arguments: { room, pageSize: argument.optional("integer", `most messages; ${pageMost} at most`) },
-    async run(context, args) {
-      const { host, rooms } = serving(context, args.jid("room").domain);
-      const archive = host.registry.service("roomArchive");
-      if (archive === undefined) throw new AdminError("deps_not_loaded", `mod_mam keeps no rooms of ${rooms.domain}`);
-      const most = Math.min(args.optionalInteger("pageSize") ?? pageMost, pageMost);
-      const found = await archive.history(args.jid("room").toBare(), most);
-      return found.map(({ id, at, stanza }) => ({
-        sender: stanza.from?.full ?? null,
-        timestamp: new Date(at).toISOString(),
-        stanza_id: id,
-        stanza: stanza.toXml(),
-      }));
+    arguments: { room, ...pageArguments },
+    run(context, args) {
+      const address = args.jid("room").toBare();
+      return roomMessages(serving(context, address.domain).host, address, args);
     },
   },
   {

@@ -1,10 +1,9 @@
 /** `stanza`: sending messages on behalf of an account of ours, and reading its archive. */
-import type { ArchivedMessage } from "../hooks/services.ts";
 import { takeFromClient } from "../router/from-client.ts";
 import { Session } from "../session/session.ts";
 import { message, type StanzaParts } from "../stanza/stanza.ts";
-import { parseTimestamp } from "../stanza/timestamp.ts";
 import { xml } from "../xml/xml.ts";
+import { messagesMost, momentOf, printed } from "./archived.ts";
 import { type AdminContext, AdminError, type Arguments, accountOf, argument, type Command, hostOf } from "./command.ts";
 
 const category = "stanza";
@@ -27,31 +26,6 @@ async function send(context: AdminContext, args: Arguments, parts: StanzaParts) 
   return { id };
 }
 
-/** Most messages one command prints. */
-const messagesMost = 500;
-
-/** A moment out of an argument. Throws `AdminError`. */
-export function momentOf(args: Arguments, name: string): number | undefined {
-  const text = args.optionalText(name);
-  if (text === undefined) return undefined;
-  const moment = parseTimestamp(text);
-  if (moment === undefined) {
-    throw new AdminError("bad_argument", `--${name} must be a date and time, such as 2026-01-31T12:00:00Z`);
-  }
-  return moment;
-}
-
-/** Messages of an archive as MongooseIM prints them. */
-export function stanzasPayload(messages: readonly ArchivedMessage[], limit: number) {
-  const stanzas = messages.map(({ id, at, stanza }) => ({
-    stanza_id: id,
-    timestamp: new Date(at).toISOString(),
-    sender: stanza.from?.full ?? "",
-    stanza: stanza.toXml(),
-  }));
-  return { stanzas, limit };
-}
-
 async function lastMessages(context: AdminContext, args: Arguments) {
   const caller = await accountOf(context, args.jid("caller"));
   const archive = hostOf(context, caller.domain).registry.service("archive");
@@ -64,7 +38,7 @@ async function lastMessages(context: AdminContext, args: Arguments) {
     ...(peer === undefined ? {} : { with: peer }),
     ...(before === undefined ? {} : { before }),
   });
-  return stanzasPayload(messages, limit);
+  return { stanzas: printed(messages), limit };
 }
 
 export const stanzaCommands: readonly Command[] = [
