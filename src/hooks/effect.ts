@@ -1,4 +1,5 @@
 /** What a handler may ask for. Handlers return these values; only the house acts on them. */
+import type { LongAnswer } from "../session/feed.ts";
 import type { Resource } from "../session/resource.ts";
 import type { Session } from "../session/session.ts";
 import type { StreamError } from "../stanza/errors.ts";
@@ -26,6 +27,8 @@ export type Effect =
   | { readonly do: "present"; readonly resource: Resource; readonly to: Jid }
   /** A stanza goes to one session past its delivery filters (a filter that releases what it held back). */
   | { readonly do: "write"; readonly session: Session; readonly stanza: Stanza }
+  /** The client of a session gets a long answer, no faster than it takes it (see `session/feed.ts`). */
+  | { readonly do: "feed"; readonly session: Session; answer(late: boolean): Promise<LongAnswer> }
   /** The payload of the result of the IQ at hand. */
   | { readonly do: "reply"; readonly payload: Xml }
   /** The sender's acknowledgement (XEP-0198) of the stanza at hand waits for this. */
@@ -44,6 +47,9 @@ export const spread = (stanzas: readonly Stanza[], to: readonly Jid[]): Effect =
 export const deliverTo = (to: Resource, stanza: Stanza): Effect => ({ do: "deliver", to, stanza });
 export const present = (resource: Resource, to: Jid): Effect => ({ do: "present", resource, to });
 export const writeTo = (session: Session, stanza: Stanza): Effect => ({ do: "write", session, stanza });
+export const feedTo = (session: Session, answer: (late: boolean) => Promise<LongAnswer>): Effect => {
+  return { do: "feed", session, answer };
+};
 export const reply = (payload: Xml): Effect => ({ do: "reply", payload });
 export const secureBy = (stored: Promise<void>): Effect => ({ do: "secure", stored });
 export const close = (session: Session, error: StreamError): Effect => ({ do: "close", session, error });

@@ -260,6 +260,8 @@ export class Router implements EffectTarget {
       return mayBounce(stanza) ? this.fail(stanza, new StanzaError("recipient-unavailable")) : undefined;
     }
     if (stanza.type === "groupchat" || stanza.type === "headline") return;
+    // Of an answer to this very session, which is no message to the account.
+    if (stanza.has("result", ns.mam) || stanza.has("result", ns.inbox)) return;
     // A copy of another resource's message has its original elsewhere.
     const carbon = stanza.has("sent", ns.carbons) || stanza.has("received", ns.carbons);
     if (carbon && stanza.from?.full === account.full) return;

@@ -1,5 +1,6 @@
 /** Runs the handlers of a stage and carries out the effects they return. The only interpreter of effects. */
 import type { Effect, MaybePromise, Outcome } from "../hooks/effect.ts";
+import { feed } from "../session/feed.ts";
 import type { Origin } from "../session/resource.ts";
 import type { Jid } from "../stanza/jid.ts";
 import type { Stanza } from "../stanza/stanza.ts";
@@ -124,6 +125,11 @@ function carryOutOne(
     case "write":
       effect.session.write(effect.stanza);
       return stanza;
+    case "feed": {
+      const { session, answer } = effect;
+      const refuse = (error: unknown) => target.fail(stanza, error);
+      return then(feed(session, { chars: stanza.inner.length, answer, refuse }), stanza);
+    }
     case "secure":
       secure(effect.stored, stanza, target, origin);
       return stanza;

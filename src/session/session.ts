@@ -12,6 +12,8 @@ export interface SessionLink {
   close(error: StreamError | undefined): void;
   /** Ends the connection but not the session, which waits to be resumed. */
   part(): void;
+  /** Resolves when the connection has taken what was written; undefined when so little waits for it that more may follow. */
+  room?(): Promise<void> | undefined;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly secure: boolean;
@@ -25,6 +27,8 @@ export interface SessionOutlet extends Origin {
   readonly before?: SessionOutlet;
   /** Calls `run` once the client has acknowledged all that was written so far; never when the session ends before. */
   afterAcknowledged?(run: () => void): void;
+  /** Resolves when the client has acknowledged some of it; undefined when so little waits for that that more may follow. */
+  room?(): Promise<void> | undefined;
 }
 
 /** What every session of a host has in common; one object a host, so that a session itself stays small. */

@@ -61,6 +61,9 @@ export type State =
 
 const over: State = { at: "closed" };
 
+/** A long answer waits while more than this waits for the client: of every `write_queue_bytes_max` the smaller part. */
+const roomBytes = 32 * 1024;
+
 export class C2sStream implements SocketHandler, ScannerSink, SessionLink, WheelOwner {
   readonly environment: StreamEnvironment;
   readonly socket: ByteSocket;
@@ -73,6 +76,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
   /** The client ended its stream while we were still busy with what it had sent. */
   #endAfterPending = false;
   #held: Stanza[] | undefined = undefined;
+  #whenDrained: (() => void)[] | undefined = undefined;
   /** See `charge`. */
   #paidUntil = Number.NEGATIVE_INFINITY;
   /** Mechanisms tried that cannot work on this connection. */
@@ -461,7 +465,21 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
 
   // Ends
 
-  drained(): void {}
+  room(): Promise<void> | undefined {
+    if (this.socket.queuedBytes <= roomBytes) return undefined;
+    this.socket.flush();
+    if (this.socket.queuedBytes <= roomBytes || !this.isOpen) return undefined;
+    return new Promise((resolve) => {
+      this.#whenDrained ??= [];
+      this.#whenDrained.push(resolve);
+    });
+  }
+
+  drained(): void {
+    if (this.#whenDrained === undefined) return;
+    for (const resolve of this.#whenDrained) resolve();
+    this.#whenDrained = undefined;
+  }
 
   /** The peer does not read and its queue is full: the stream ends, the session may be resumed. */
   overflowed(): void {
@@ -562,6 +580,7 @@ export class C2sStream implements SocketHandler, ScannerSink, SessionLink, Wheel
     this.#state = over;
     this.environment.counters.connections--;
     this.stopTimeout();
+    this.drained();
   }
 
   #settle(done: MaybePromise<void>): void {

@@ -14,12 +14,15 @@ import { type ManagementEvents, StreamManagement } from "./management.ts";
 
 /** How long an answer to `<r/>` may wait for stores before it tells what is safe by then. */
 const answerWaitMs = 10_000;
+/** How long a client that has too much to acknowledge may acknowledge nothing. */
+const acknowledgeWithinMs = 10_000;
 
 export class ManagedStream implements ManagementEvents {
   readonly management: StreamManagement;
   /** Milliseconds for which the session outlives this stream. */
   readonly resumeMs: number;
   readonly #stream: C2sStream;
+  #watching = false;
 
   private constructor(stream: C2sStream, management: StreamManagement, resumeMs: number) {
     this.#stream = stream;
@@ -35,8 +38,25 @@ export class ManagedStream implements ManagementEvents {
     this.#stream.write(`<r xmlns='${ns.sm}'/>`);
   }
 
-  /** The client has been sent far more than it acknowledges: the stream ends, and with it the session. */
+  /**
+   * The client has been sent far more than it acknowledges: the stream ends, and with it the session. One that does acknowledge, though
+   * it has much to catch up with, goes on.
+   */
   overflowed(): void {
+    const { management } = this;
+    if (management.overflows === "at once") return this.#cutOff();
+    if (this.#watching) return;
+    this.#watching = true;
+    const { acknowledged } = management;
+    this.#stream.environment.clock.after(acknowledgeWithinMs, () => {
+      this.#watching = false;
+      if (!this.#stream.isOpen || management.overflows === "no") return;
+      if (management.acknowledged === acknowledged) this.#cutOff();
+      else this.overflowed();
+    });
+  }
+
+  #cutOff(): void {
     this.#stream.close(new StreamError("resource-constraint", "Too many stanzas without an acknowledgement"));
   }
 

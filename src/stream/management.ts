@@ -6,6 +6,9 @@ import { ownText } from "../xml/scanner.ts";
 /** Counters wrap around at 2^32 (section 4). */
 const wrap = 2 ** 32;
 
+/** So many times what may wait for long may wait for a moment: a room that is entered shows all its occupants at once. */
+const burstFactor = 4;
+
 /** All of it as plain data, for a session that moves to another node. */
 export interface ManagementState {
   readonly resumeId: string;
@@ -28,7 +31,7 @@ export interface ManagementEvents {
   acknowledge(handled: number): void;
   /** The client should be asked for an acknowledgement. */
   request(): void;
-  /** More waits for acknowledgement than the limits allow. */
+  /** More waits for acknowledgement than the limits allow; told of each stanza that comes on top. */
   overflowed(): void;
 }
 
@@ -68,6 +71,7 @@ export class StreamManagement implements SessionOutlet {
   #unacknowledgedBytes = 0;
   #requestedAt = -1;
   #whenSettled: (() => void)[] | undefined = undefined;
+  #whenRoom: (() => void)[] | undefined = undefined;
   /** What waits for the client's acknowledgements, in the order of `upTo`, a number of stanzas sent. */
   #whenAcknowledged: { readonly upTo: number; run(): void }[] | undefined = undefined;
 
@@ -182,14 +186,42 @@ export class StreamManagement implements SessionOutlet {
     this.#unacknowledgedBytes += bytesOf(stanza);
     this.#sent++;
     session.link?.send(stanza);
+    const { requestEvery } = this.#limits;
+    const overflows = this.overflows;
+    if (overflows !== "no" && events === undefined) return this.overflowedAway?.();
+    if (this.#requestedAt < 0 && (waits.length >= requestEvery || overflows !== "no")) this.#request();
+    if (overflows !== "no") events!.overflowed();
+  }
+
+  /** Half of the queue is for long answers, which can wait; the rest is for what cannot. */
+  room(): Promise<void> | undefined {
+    if (this.#hasRoom) return undefined;
+    if (this.#requestedAt < 0) this.#request();
+    return new Promise((resolve) => {
+      this.#whenRoom ??= [];
+      this.#whenRoom.push(resolve);
+    });
+  }
+
+  get #hasRoom(): boolean {
     const { unacknowledgedMax, unacknowledgedBytesMax } = this.#limits;
-    const tooLarge = this.#unacknowledgedBytes > unacknowledgedBytesMax && waits.length > 1;
-    if (tooLarge || waits.length > unacknowledgedMax) {
-      if (events === undefined) this.overflowedAway?.();
-      else events.overflowed();
-    } else if (this.#requestedAt < 0 && this.#sent - this.#acknowledged >= this.#limits.requestEvery) {
-      this.#request();
-    }
+    return (
+      this.#unacknowledged.length < unacknowledgedMax / 2 && this.#unacknowledgedBytes <= unacknowledgedBytesMax / 2
+    );
+  }
+
+  /** Whether the client has more to acknowledge than it may have for long, or than is ever kept. */
+  get overflows(): "no" | "for a while" | "at once" {
+    const waiting = this.#unacknowledged.length;
+    const { unacknowledgedMax, unacknowledgedBytesMax } = this.#limits;
+    if (this.#unacknowledgedBytes > unacknowledgedBytesMax && waiting > 1) return "at once";
+    if (waiting <= unacknowledgedMax) return "no";
+    return waiting <= burstFactor * unacknowledgedMax ? "for a while" : "at once";
+  }
+
+  /** How many stanzas the client has acknowledged. */
+  get acknowledged(): number {
+    return this.#acknowledged;
   }
 
   afterAcknowledged(run: () => void): void {
@@ -223,13 +255,17 @@ export class StreamManagement implements SessionOutlet {
       this.#whenAcknowledged.shift()!.run();
       if (this.#whenAcknowledged.length === 0) this.#whenAcknowledged = undefined;
     }
+    if (this.#whenRoom !== undefined && this.#hasRoom) {
+      for (const resolve of this.#whenRoom) resolve();
+      this.#whenRoom = undefined;
+    }
     const wasRequestedAt = this.#requestedAt;
     this.#requestedAt = -1;
     // Stanzas that went out after the request are asked for now, so that at most one request is on its way.
     if (
       wasRequestedAt >= 0 &&
       this.#sent > wasRequestedAt &&
-      this.#unacknowledged.length >= this.#limits.requestEvery
+      (this.#whenRoom !== undefined || this.#unacknowledged.length >= this.#limits.requestEvery)
     ) {
       this.#request();
     }

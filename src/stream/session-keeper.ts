@@ -5,6 +5,7 @@ import type { Log } from "../observe/log.ts";
 import { becomeUnavailable, runSessionEvent } from "../router/from-client.ts";
 import type { Host } from "../router/host.ts";
 import type { Router } from "../router/route.ts";
+import { stopFeed } from "../session/feed.ts";
 import { marks, type Resource } from "../session/resource.ts";
 import { Session, type SessionLink } from "../session/session.ts";
 import { StreamError } from "../stanza/errors.ts";
@@ -107,6 +108,7 @@ export class SessionKeeper {
     if (!this.#router.sessions.remove(session)) return;
     this.#router.elsewhere?.ended(session);
     session.link = undefined;
+    void stopFeed(session);
     const management = managementOf(session);
     if (management?.resumeId !== undefined) this.resumptions.remove(management.resumeId);
     return this.#wind(session, how, management?.unacknowledged ?? []);

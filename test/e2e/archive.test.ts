@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { xml } from "@xmpp/client";
 import { createClient } from "stanza";
 import { eachDatabase } from "../support/databases.ts";
+import { RawClient } from "../support/raw-client.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 import { connectionToml } from "../support/server-database.ts";
 import { XmppJs } from "../support/xmpp-js.ts";
@@ -208,6 +209,32 @@ describe("a room", () => {
     expect(inside(stone).getChild("body")).toBeUndefined();
     await Promise.all([ann.stop(), ben.stop()]);
   });
+});
+
+test("pages asked for in one go, by a client that may have few stanzas to acknowledge", async () => {
+  const few = modules.replace("[modules.mod_stream_management]", "[modules.mod_stream_management]\nbuffer_max = 20");
+  const server = await startServer({ modules: few });
+  await server.register("ann");
+  const client = await RawClient.login({ port: server.c2sPort }, "ann", "phone");
+  for (let number = 0; number < 40; number++) {
+    client.write(`<message to='ann@localhost' type='chat'><body>${number}</body></message>`);
+  }
+  client.write("<enable xmlns='urn:xmpp:sm:3'/>");
+  await client.until("<enabled");
+  let asked = "";
+  for (let number = 0; number < 15; number++) {
+    asked += `<iq type='set' id='p${number}'><query xmlns='${ns}'><set xmlns='${rsm}'><max>40</max></set></query></iq>`;
+  }
+  client.write(asked);
+  let text = "";
+  while (!text.includes("id='p14'")) {
+    text += await client.until("<r xmlns='urn:xmpp:sm:3'/>");
+    const stanzas = text.split("<result ").length + text.split("<fin ").length - 2;
+    client.write(`<a xmlns='urn:xmpp:sm:3' h='${stanzas}'/>`);
+  }
+  expect(text).not.toContain("stream:error");
+  client.close();
+  await server.stop();
 });
 
 describe("stanza over WebSocket", () => {

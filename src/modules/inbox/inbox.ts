@@ -1,6 +1,6 @@
 /** Inbox of MongooseIM (`erlang-solutions.com:xmpp:inbox:0`): a list of conversations with what is unread in each. */
 import { defineModule, type ModuleContext } from "../../hooks/define-module.ts";
-import { deliverTo, type Effect, handled, type Outcome, reply, route, writeTo } from "../../hooks/effect.ts";
+import { deliverTo, feedTo, handled, type Outcome, reply, route } from "../../hooks/effect.ts";
 import type { IqContext, PersonalData } from "../../hooks/points.ts";
 import type { InboxService } from "../../hooks/services.ts";
 import { StanzaError } from "../../stanza/errors.ts";
@@ -87,7 +87,13 @@ class InboxDesk implements InboxService {
   }
 
   /** The conversations go out before the result that ends them. */
-  async list(request: Stanza, { from, session, payload }: IqContext): Promise<Outcome> {
+  async list(request: Stanza, iq: IqContext): Promise<Outcome> {
+    const { session } = iq;
+    if (session === undefined) return [handled, ...(await this.#answer(request, iq)).map(route)];
+    return [handled, feedTo(session, async () => ({ stanzas: await this.#answer(request, iq) }))];
+  }
+
+  async #answer(request: Stanza, { from, payload }: IqContext): Promise<Stanza[]> {
     const query = readInboxQuery(payload, request.id!, this.boxes);
     const limit = Math.min(query.max ?? pageMax, this.#house.options.maxResultLimit, pageMax);
     await this.#house.written();
@@ -99,12 +105,8 @@ class InboxDesk implements InboxService {
     if (backwards) entries.reverse();
     const { clock, random } = this.#house;
     const now = clock.now();
-    const send = (stanza: Stanza): Effect => (session === undefined ? route(stanza) : writeTo(session, stanza));
-    return [
-      handled,
-      ...entries.map((entry) => send(resultMessage(entry, from, random.id(), query.queryId, now))),
-      send(resultOf(request, finElement(entries))),
-    ];
+    const messages = entries.map((entry) => resultMessage(entry, from, random.id(), query.queryId, now));
+    return [...messages, resultOf(request, finElement(entries))];
   }
 
   async properties({ from, payload }: IqContext): Promise<Outcome> {

@@ -4,7 +4,7 @@ import type { Jid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import { resultSet } from "../../stanza/result-set.ts";
 import { Stanza } from "../../stanza/stanza.ts";
-import { timeOfId } from "../../util/time-ids.ts";
+import { lastIdAt, timeOfId } from "../../util/time-ids.ts";
 import type { Element } from "../../xml/element.ts";
 import { attributes, escapeAttribute, type Xml, xml } from "../../xml/xml.ts";
 import { type ArchiveQuery, highest, lowest, type QueriedArchive, queryForm, readQuery } from "./archive-query.ts";
@@ -66,9 +66,10 @@ export class ArchiveReader {
     return xml`<metadata xmlns='${ns.mam}'><start${endAttributes(ends.first)}/><end${endAttributes(ends.last)}/></metadata>`;
   }
 
-  /** Throws `StanzaError`. */
-  async answer(payload: Element, archive: QueriedArchive, to: Jid): Promise<ArchiveAnswer> {
-    const query = readQuery(payload, archive);
+  /** Of messages that were there at `upTo`, where that is given. Throws `StanzaError`. */
+  async answer(payload: Element, archive: QueriedArchive, to: Jid, upTo?: number): Promise<ArchiveAnswer> {
+    const asked = readQuery(payload, archive);
+    const query = upTo === undefined ? asked : endingAt(asked, lastIdAt(upTo));
     // What was taken in before the query is in the answer; else a message on its way just now would be neither there nor in live traffic.
     await this.#written();
     const mentioned = await this.#store.existing(archive.owner.bare, query.mentioned);
@@ -127,6 +128,10 @@ export class ArchiveReader {
     if (total > most) return alone ? { count: most } : whole && wanted.before === undefined ? { index: 0 } : {};
     return page.length === 0 ? { count: total } : { index: earlier, count: total };
   }
+}
+
+function endingAt(query: ArchiveQuery, last: bigint): ArchiveQuery {
+  return { ...query, filter: { ...query.filter, ...bound("to", lowest(query.filter.to, last)) } };
 }
 
 function bound(name: "from" | "to", value: bigint | undefined): Partial<ArchiveFilter> {

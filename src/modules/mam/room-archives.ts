@@ -1,6 +1,6 @@
 /** The archives of rooms, for the modules that have rooms (`context.service("roomArchive")`). */
 import type { ModuleContext } from "../../hooks/define-module.ts";
-import { type Effect, handled, reply, route, writeTo } from "../../hooks/effect.ts";
+import { type Effect, feedTo, handled, reply, route } from "../../hooks/effect.ts";
 import type { PersonalData } from "../../hooks/points.ts";
 import type {
   ArchivedMessage,
@@ -93,10 +93,16 @@ export class RoomArchives implements RoomArchiveService {
     if (request.type === "get" && payload.name === "metadata") return [reply(await this.#reader.metadata(room))];
     if (request.type !== "set" || payload.name !== "query") throw new StanzaError("feature-not-implemented");
     const to = request.from!;
-    const answer = await this.#reader.answer(payload, archive, to);
     const session = this.#house.sessionsOf(to.toBare()).find((each) => each.jid.full === to.full);
-    const send = (stanza: Stanza): Effect => (session === undefined ? route(stanza) : writeTo(session, stanza));
-    return [handled, ...answer.messages.map(send), send(resultOf(request, answer.fin))];
+    const asked = this.#house.clock.now();
+    const answer = async (late: boolean): Promise<readonly Stanza[]> => {
+      // What the asker may read was decided when he asked: nothing that was said later, when he may have been put out.
+      const upTo = late ? asked : undefined;
+      const { messages, fin } = await this.#reader.answer(payload, archive, to, upTo);
+      return [...messages, resultOf(request, fin)];
+    };
+    if (session === undefined) return [handled, ...(await answer(false)).map(route)];
+    return [handled, feedTo(session, async (late) => ({ stanzas: await answer(late) }))];
   }
 
   async history(room: Jid, limit: number, since?: number, before?: number): Promise<readonly ArchivedMessage[]> {

@@ -2,16 +2,17 @@
 import type { ModuleContext } from "../../hooks/define-module.ts";
 import {
   type Effect,
+  feedTo,
   handled,
   type MaybePromise,
   type Outcome,
   replaceWith,
   route,
   secureBy,
-  writeTo,
 } from "../../hooks/effect.ts";
 import type { IqContext, PersonalData } from "../../hooks/points.ts";
 import type { ArchivedMessage, ArchiveService } from "../../hooks/services.ts";
+import type { LongAnswer } from "../../session/feed.ts";
 import { type Session, SessionSlot } from "../../session/session.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
@@ -273,14 +274,18 @@ export class UserArchives implements ArchiveService {
       seesRealAddresses: true,
       fullTextSearch: this.#options.fullTextSearch,
     } as const;
-    const answer = await this.#reader.answer(iq.payload, archive, iq.from);
     const { session } = iq;
-    if (session !== undefined) {
-      this.#readsNow(session);
-      noteRead(session, answer);
+    if (session === undefined) {
+      const { messages, fin } = await this.#reader.answer(iq.payload, archive, iq.from);
+      return [handled, ...messages.map(route), route(resultOf(request, fin))];
     }
-    const send = (stanza: Stanza): Effect => (session === undefined ? route(stanza) : writeTo(session, stanza));
-    return [handled, ...answer.messages.map(send), send(resultOf(request, answer.fin))];
+    const answer = async (): Promise<LongAnswer> => {
+      const made = await this.#reader.answer(iq.payload, archive, iq.from);
+      this.#readsNow(session);
+      const stanzas = [...made.messages, resultOf(request, made.fin)];
+      return { stanzas, written: () => noteRead(session, made) };
+    };
+    return [handled, feedTo(session, answer)];
   }
 
   /** XEP-0386: the state of the archive at this moment. */

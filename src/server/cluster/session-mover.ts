@@ -16,7 +16,9 @@ import type { Log } from "../../observe/log.ts";
 import { runSessionEvent } from "../../router/from-client.ts";
 import type { Host } from "../../router/host.ts";
 import type { Router } from "../../router/route.ts";
+import { stopFeed } from "../../session/feed.ts";
 import type { Session, SessionOutlet } from "../../session/session.ts";
+import { StanzaError } from "../../stanza/errors.ts";
 import type { Jid } from "../../stanza/jid.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { adoptSession, describeSession, type MovingSession } from "../../stream/hand-over.ts";
@@ -238,6 +240,11 @@ export class SessionMover {
     for (const session of movable) session.link?.part();
     await within(this.#parts.clock, stepMs, Promise.all(movable.map((session) => managementOf(session)?.settled())));
     for (const session of movable) {
+      const refused = stopFeed(
+        session,
+        new StanzaError("resource-constraint", { text: "Your session moves: ask again" }),
+      );
+      if (refused !== undefined) await refused;
       await runSessionEvent(this.#parts.router, session.host as Host, "leaving", session);
     }
     const peers = [...this.#parts.calls.peers.keys()];
