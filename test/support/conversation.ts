@@ -59,6 +59,8 @@ export interface ConversationOptions {
   dataDir?: string;
   /** Where clients reach uploaded files; by default nowhere. */
   uploadsUrl?: string;
+  /** What modules leave to chance, from 0 to 1; by default always 0.5. */
+  chance?: () => number;
   /** Answers of modules that are not there. */
   answers?: Partial<Questions>;
 }
@@ -85,7 +87,7 @@ export class Conversation {
     const random = {
       bytes: (count: number) => new Uint8Array(count).fill(7),
       id: () => `random${++this.#ids}`,
-      next: () => 0.5,
+      next: options.chance ?? (() => 0.5),
     };
     this.writes = new GroupCommit(store, this.clock);
     this.accounts = new Set(options.accounts ?? ["alice", "bob", "carol"]);

@@ -248,3 +248,34 @@ describe("in rooms of MUC Light", () => {
     expect((await alice.takes()).map(light.told)).toEqual(["bob@localhost says hello"]);
   });
 });
+
+test("whoever marks ever new threads keeps the newest of them", async () => {
+  talk = await Conversation.start({ modules: [smartMarkers], chance: () => 0 });
+  const alice = await talk.login("alice@localhost/phone");
+  const row = {
+    server: "localhost",
+    username: "alice",
+    peer_hash: 1,
+    peer: "bob@localhost",
+    type: "received",
+    msg_id: "m",
+  };
+  const rows = Array.from({ length: 10_003 }, (_, at) => ({
+    ...row,
+    target: `t${at}`,
+    thread: `${at}`,
+    marked_at: at,
+  }));
+  for (let at = 0; at < rows.length; at += 500) {
+    await talk.store.db
+      .insertInto("smart_markers")
+      .values(rows.slice(at, at + 500) as never)
+      .execute();
+  }
+  await alice.sends(mark("bob@localhost", "displayed", "new"));
+  const left = await talk.store.db
+    .selectFrom("smart_markers")
+    .select((on) => [on.fn.countAll<number>().as("count"), on.fn.min("marked_at").as("oldest")])
+    .executeTakeFirst();
+  expect(left as object).toEqual({ count: 10_000, oldest: 4 });
+});

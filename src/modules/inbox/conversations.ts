@@ -7,6 +7,7 @@ import { type Jid, parseJid } from "../../stanza/jid.ts";
 import { ns } from "../../stanza/ns.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import { BoundedMap } from "../../util/bounded-map.ts";
+import type { InboxLimit } from "./inbox-limit.ts";
 import { type Arrival, peerCharsMax } from "./inbox-tables.ts";
 import { inboxVerdict, markedIds } from "./inbox-verdict.ts";
 import type { InboxWriter } from "./inbox-writer.ts";
@@ -23,6 +24,7 @@ const privatelyMost = 2_000;
 export class Conversations {
   readonly #house: InboxHouse;
   readonly #writer: InboxWriter;
+  readonly #limit: InboxLimit;
   readonly #ofMuc: boolean;
   readonly #ofMucLight: boolean;
   readonly #suffix: string;
@@ -30,9 +32,10 @@ export class Conversations {
   readonly #kinds = new BoundedMap<string, "muc" | "muclight" | "none">(100);
   readonly #privately = new BoundedMap<string, true>(privatelyMost);
 
-  constructor(house: InboxHouse, writer: InboxWriter) {
+  constructor(house: InboxHouse, writer: InboxWriter, limit: InboxLimit) {
     this.#house = house;
     this.#writer = writer;
+    this.#limit = limit;
     this.#ofMuc = house.options.groupchat.includes("muc");
     this.#ofMucLight = house.options.groupchat.includes("muclight");
     this.#suffix = `@${house.domain}`;
@@ -139,7 +142,9 @@ export class Conversations {
         read_at: own ? last_at : 0,
         binned_at: null,
       };
-      stored.add(this.#writer.arrive(arrival, rest));
+      const written = this.#writer.arrive(arrival, rest);
+      this.#limit.arrived(arrival.username, written);
+      stored.add(written);
     }
     return stored.size === 0 ? undefined : secureBy(all([...stored]));
   }
@@ -152,7 +157,7 @@ export class Conversations {
   ): Promise<void> {
     if (!fits(peer.bare)) return Promise.resolve();
     const last_at = this.#now();
-    return this.#writer.arrive({
+    const written = this.#writer.arrive({
       ...keyOf(account, peer),
       box: "inbox",
       content: stanza.toXml(),
@@ -163,6 +168,8 @@ export class Conversations {
       read_at: own ? last_at : 0,
       binned_at: null,
     });
+    this.#limit.arrived(account.local, written);
+    return written;
   }
 
   /** Whole milliseconds; the clock of simulations is finer. */

@@ -226,6 +226,43 @@ export class InboxStore {
     }
   }
 
+  /**
+   * Leaves an account `most` conversations: what is in its bin goes first, then what is read, then the rest, the oldest of each first.
+   * Resolves with the number of those that went.
+   */
+  async trim(server: string, username: string, most: number): Promise<number> {
+    const own = (this.#db.selectFrom("inbox") as Entries).where("server", "=", server).where("username", "=", username);
+    let removed = 0;
+    for (;;) {
+      const { count } = await own
+        .select((on) => on.fn.countAll<number | string>().as("count"))
+        .executeTakeFirstOrThrow();
+      const surplus = Number(count) - most;
+      if (surplus <= 0) return removed;
+      const rows = await own
+        .select(["peer", "last_at"])
+        .orderBy(sql`case when box = 'bin' then 0 when unread_count = 0 then 1 else 2 end`)
+        .orderBy("last_at")
+        .orderBy("peer")
+        .limit(Math.min(surplus, removedAtOnce))
+        .execute();
+      const { numDeletedRows } = await this.#db
+        .deleteFrom("inbox")
+        .where("server", "=", server)
+        .where("username", "=", username)
+        .where(
+          "peer",
+          "in",
+          rows.map((row) => row.peer),
+        )
+        // One in which somebody has written just now stays.
+        .where("last_at", "<=", Math.max(...rows.map((row) => row.last_at)))
+        .executeTakeFirst();
+      if (numDeletedRows === 0n) return removed;
+      removed += Number(numDeletedRows);
+    }
+  }
+
   async removeAll(account: Jid): Promise<void> {
     await this.#db
       .deleteFrom("inbox")

@@ -12,6 +12,7 @@ import { type MaybePromise, then } from "../../util/maybe-promise.ts";
 import { attributes, xml } from "../../xml/xml.ts";
 import { Conversations } from "./conversations.ts";
 import { changedMessage, finElement, forwardedLast, propertyElements, resultMessage } from "./inbox-answers.ts";
+import { InboxLimit } from "./inbox-limit.ts";
 import {
   propertyForm,
   queryForm,
@@ -40,8 +41,10 @@ export const inbox = defineModule({
     metrics.total("messages_total", "Entries of messages taken into inboxes", () => writer.messages);
     metrics.total("rows_total", "Rows written for them", () => writer.rows);
     metrics.total("markers_total", "Markers that may reset a count", () => writer.markers);
-    const conversations = new Conversations(context, writer);
-    const desk = new InboxDesk(context);
+    const store = new InboxStore(context.store);
+    const limit = new InboxLimit(context, store, context.options.maxConversations);
+    const conversations = new Conversations(context, writer, limit);
+    const desk = new InboxDesk(context, store);
 
     on.stage("outgoing", "message", (stanza, session) => conversations.sent(stanza, session));
     on.stage("incoming", "message", (stanza, account) => conversations.received(stanza, account));
@@ -71,7 +74,7 @@ export const inbox = defineModule({
 
 type DeskHouse = Pick<
   ModuleContext<InboxOptions>,
-  "domain" | "options" | "store" | "writes" | "written" | "clock" | "random" | "log" | "resourcesOf"
+  "domain" | "options" | "writes" | "written" | "clock" | "random" | "log" | "resourcesOf"
 >;
 
 /** Answers the owner of an inbox, and the operator. */
@@ -80,9 +83,9 @@ class InboxDesk implements InboxService {
   readonly #house: DeskHouse;
   readonly #store: InboxStore;
 
-  constructor(house: DeskHouse) {
+  constructor(house: DeskHouse, store: InboxStore) {
     this.#house = house;
-    this.#store = new InboxStore(house.store);
+    this.#store = store;
     this.boxes = ["inbox", "archive", "bin", ...house.options.boxes];
   }
 

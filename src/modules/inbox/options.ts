@@ -76,6 +76,13 @@ export const inboxOptions = {
     doc: "Whether a conversation goes when the account has left the MUC Light room, or the room is destroyed.",
     default: true,
   }),
+  max_conversations: option.infinityOr(
+    option.integer({
+      doc: "Most conversations in one inbox. When there are more, those in the bin go first, then those that are read, then the others, the oldest of each first. Messages stay in the archive.",
+      default: 10_000,
+      min: 1,
+    }),
+  ),
   max_result_limit: option.infinityOr(
     option.integer({
       doc: `Most conversations in one answer; never more than ${pageMax.toLocaleString("en")}, nor than 4 MB of messages. Clients ask for further ones by pages (XEP-0059).`,

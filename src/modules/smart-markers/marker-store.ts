@@ -88,6 +88,8 @@ function targetOf(peer: string, thread: string, type: string): string {
   return createHash("sha256").update(`${type}\n${peer}\n${thread}`).digest("hex");
 }
 
+/** Rows removed by one statement; small, because others wait for its locks. */
+const removedAtOnce = 500;
 const shown = ["server", "username", "type", "msg_id as id", "marked_at as at"] as const;
 type Markers = SelectQueryBuilder<MarkerTables, "smart_markers", object>;
 
@@ -155,6 +157,37 @@ export class MarkerStore {
       .limit(limit)
       .execute();
     return markers.reverse();
+  }
+
+  /** Leaves an account its `most` newest markers. */
+  async trim(account: Jid, most: number): Promise<void> {
+    for (;;) {
+      const own = this.#of(account);
+      const { count } = await own
+        .select((on) => on.fn.countAll<number | string>().as("count"))
+        .executeTakeFirstOrThrow();
+      const surplus = Math.min(Number(count) - most, removedAtOnce);
+      if (surplus <= 0) return;
+      const rows = await own
+        .select(["target", "marked_at"])
+        .orderBy("marked_at")
+        .orderBy("target")
+        .limit(surplus)
+        .execute();
+      const { numDeletedRows } = await this.#db
+        .deleteFrom("smart_markers")
+        .where("server", "=", account.domain)
+        .where("username", "=", account.local)
+        .where(
+          "target",
+          "in",
+          rows.map((row) => row.target),
+        )
+        // One that was set anew just now stays.
+        .where("marked_at", "<=", Math.max(...rows.map((row) => row.marked_at)))
+        .executeTakeFirst();
+      if (numDeletedRows === 0n) return;
+    }
   }
 
   async removeAccount(account: Jid): Promise<void> {

@@ -15,6 +15,10 @@ import { type Marker, MarkerStore, type MarkerType, markerMigrations, markerType
 /** Longer names of threads are kept nowhere. */
 const threadCharsMax = 250;
 const idCharsMax = 1_000;
+/** Most markers of one account; the oldest go. */
+const markersMost = 10_000;
+/** So many are set before an account's are counted, on average. */
+const markersBetweenLooks = 200;
 /** Most markers of one answer: of a big room, those set last. */
 const answerMax = 1_000;
 
@@ -78,7 +82,10 @@ function isMarker(name: string): name is MarkerType {
   return (markerTypes as readonly string[]).includes(name);
 }
 
-type MarkersHouse = Pick<ModuleContext<unknown>, "domain" | "store" | "writes" | "written" | "clock" | "ask">;
+type MarkersHouse = Pick<
+  ModuleContext<unknown>,
+  "domain" | "store" | "writes" | "written" | "clock" | "random" | "log" | "ask"
+>;
 
 class SmartMarkers {
   readonly #house: MarkersHouse;
@@ -122,7 +129,19 @@ class SmartMarkers {
       if (id === undefined || id === "" || id.length > idCharsMax) continue;
       stored.push(this.#store.add(writes, { account, peer, thread }, type, id, Math.trunc(clock.now())));
     }
-    return stored.length === 0 ? undefined : secureBy(Promise.all(stored).then(() => undefined));
+    if (stored.length === 0) return undefined;
+    const all = Promise.all(stored).then(() => undefined);
+    this.#limit(account, all);
+    return secureBy(all);
+  }
+
+  /** Threads have any names a client likes, so their number needs an end. As of inboxes, chance says when it is looked for. */
+  #limit(account: Jid, stored: Promise<void>): void {
+    const { random, log } = this.#house;
+    if (random.next() * markersBetweenLooks >= 1) return;
+    stored
+      .then(() => this.#store.trim(account, markersMost))
+      .catch((error: unknown) => log.warn({ err: error }, "markers could not be made fewer"));
   }
 
   async answer({ from, payload }: IqContext): Promise<Xml> {

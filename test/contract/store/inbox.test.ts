@@ -369,4 +369,35 @@ await eachDatabase(describe, (database) => {
       ),
     60_000,
   );
+
+  test(
+    "an inbox that is too full loses what is in the bin, what is read, and what is old, in this order, in steps",
+    () =>
+      database.withStore(
+        async (store) => {
+          const { writes, writer, inbox } = nodeOn(store);
+          const stored: Promise<void>[] = [];
+          for (let number = 0; number < 700; number++)
+            stored.push(writer.arrive(own(`read${number}@h`, 1_000 + number)));
+          for (let number = 0; number < 5; number++)
+            stored.push(writer.arrive(arrival(`unread${number}@h`, 10 + number)));
+          stored.push(writer.arrive(arrival("binned@h", 5_000, { box: "bin", binned_at: 5_000 })));
+          stored.push(writer.arrive(arrival("a@h", 1, { username: "bob" })));
+          await Promise.all(stored);
+          expect(await inbox.trim("localhost", "alice", 706)).toBe(0);
+          expect(await inbox.trim("localhost", "alice", 705)).toBe(1);
+          expect(await entry(store, "binned@h")).toBeUndefined();
+          expect(await inbox.trim("localhost", "alice", 6)).toBe(699);
+          const left = await inbox.page(alice, everything, { order: "desc", limit: 10 });
+          expect(left.map(({ peer }) => peer)).toEqual(["read699@h", ...[4, 3, 2, 1, 0].map((at) => `unread${at}@h`)]);
+          expect(await inbox.trim("localhost", "alice", 3)).toBe(3);
+          const last = await inbox.page(alice, everything, { order: "desc", limit: 10 });
+          expect(last.map(({ peer }) => peer)).toEqual([4, 3, 2].map((at) => `unread${at}@h`));
+          expect(await inbox.unread(parseJid("bob@localhost")!)).toBe(1);
+          await writes.close();
+        },
+        { migrations },
+      ),
+    30_000,
+  );
 });

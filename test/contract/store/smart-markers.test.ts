@@ -70,6 +70,9 @@ await eachDatabase(describe, (database) => {
             await markers.removeRoom(room!);
             expect(await markers.placed({ ...inDen, thread: long }, 0)).toEqual([]);
             expect(await markers.placed({ ...inDen, peer: bob! }, 0)).toHaveLength(1);
+            await Promise.all([add({ peer: bob! }, "received", "old", 5), add({ peer: bob! }, "received", "old", 4)]);
+            await markers.trim(alice!, 1);
+            expect((await markers.placed({ ...inDen, peer: bob! }, 0)).map(({ at }) => at)).toHaveLength(1);
             await markers.removeAccount(alice!);
             expect(await markers.placed({ ...inDen, peer: bob! }, 0)).toEqual([]);
             for (const node of nodes) await node.writes.close();
