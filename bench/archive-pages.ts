@@ -79,7 +79,7 @@ interface Row {
 async function measure(store: Store, rowsWanted: number): Promise<Row[]> {
   const writes = new GroupCommit(store, systemClock);
   const limits = { defaultResultLimit: 50, maxResultLimit: 50, enforceSimpleQueries: false };
-  const reader = new ArchiveReader(new ArchiveStore(store), () => writes.flush(), limits);
+  const reader = new ArchiveReader(new ArchiveStore(store), () => writes.flush().then(() => true), limits);
   const archive = { owner, kind: "account", seesRealAddresses: true, fullTextSearch: true } as const;
   const field = (name: string, value: string) => `<field var='${name}'><value>${value}</value></field>`;
   const ask = (fields: string, set: string) =>

@@ -79,11 +79,11 @@ export interface ModuleContext<Options> {
   told(): undefined | Promise<void>;
   /**
    * Resolves when what any node took in before is in the database: for answers that must not miss what a client was told of, or a message
-   * that was on its way when it came. A slow node is waited for a moment only.
+   * that was on its way when it came. A slow node is waited for a moment only; resolves to whether all were heard.
    */
-  written(): Promise<void>;
+  written(): Promise<boolean>;
   /** The same of all other nodes alone, for what is written here behind it; undefined on a node that is alone. */
-  writtenElsewhere(): undefined | Promise<void>;
+  writtenElsewhere(): undefined | Promise<unknown>;
   /** Where things of this name live that are in one node's memory only. */
   placement(name: string): Placement;
   /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */

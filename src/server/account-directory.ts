@@ -29,7 +29,7 @@ export interface AccountDirectoryParts {
   policyOf(domain: string): AccountPolicy;
   keeper(): SessionKeeper;
   /** Resolves when what any node took in before is in the database. */
-  written(): Promise<void>;
+  written(): Promise<unknown>;
 }
 
 export class AccountDirectory implements AccountService, AccountLookup {

@@ -74,7 +74,7 @@ export interface Core {
   readonly hasher: PasswordHasher;
   readonly writes: GroupCommit;
   /** Resolves when what any node took in before is in the database. */
-  written(): Promise<void>;
+  written(): Promise<boolean>;
   readonly startedAt: number;
   /** Modules say a last word to those whose sessions are still there; once. */
   announceStop(): Promise<void>;
@@ -104,10 +104,10 @@ export async function startCore(parts: CoreParts): Promise<Core> {
   const hasher = new PasswordHasher();
   const writes = new GroupCommit(store, clock);
   const cluster = parts.cluster ?? alone;
-  const written = async (): Promise<void> => {
+  const written = async (): Promise<boolean> => {
     const elsewhere = cluster.written();
     await writes.flush();
-    await elsewhere;
+    return (await elsewhere) ?? true;
   };
   const plans = new Map(parts.hosts.map((plan) => [plan.domain, plan]));
   const accounts = new AccountDirectory({

@@ -38,7 +38,7 @@ export interface ModuleSurroundings {
   uploadsUrl(domain: string): string | undefined;
   readonly cluster: ModuleCluster;
   /** Resolves when what any node took in before is in the database. */
-  readonly written: () => Promise<void>;
+  readonly written: () => Promise<boolean>;
 }
 
 /** What modules see of the other nodes. */
@@ -47,7 +47,7 @@ export interface ModuleCluster {
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
   told(): undefined | Promise<void>;
   /** Resolves when the other nodes have written what they had to write. */
-  written(): undefined | Promise<void>;
+  written(): undefined | Promise<boolean>;
   placement(name: string): Placement;
 }
 

@@ -13,7 +13,7 @@ export interface ExportParts {
   readonly hosts: ReadonlyMap<string, Host>;
   readonly accounts: Accounts;
   /** Resolves when what any node took in before is in the database. */
-  readonly written: () => Promise<void>;
+  readonly written: () => Promise<unknown>;
   readonly clock: Clock;
 }
 

@@ -151,7 +151,7 @@ export class Conversation {
       rooms: host.registry.rooms,
       servedDomains: () => host.registry.domains.keys(),
       ...alone,
-      written: () => this.writes.flush(),
+      written: () => this.writes.flush().then(() => true),
       writtenElsewhere: () => undefined,
       allSessions: () => router.sessions.all(),
       ask: (name, ...args) => host.registry.ask(name, ...args),

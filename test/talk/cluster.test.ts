@@ -290,6 +290,25 @@ test("an archive that is read at another node has what was on its way into it", 
   expect(fin?.inner).toContain("complete='true'");
 });
 
+test("an archive says when a node that may hold something of it has not been heard (XEP-0313)", async () => {
+  talk = await ClusterTalk.start(3, [streamManagement, mam, presence]);
+  await talk.account("alice");
+  const alice = (await talk.login(talk.nodes[2]!, "alice@localhost/phone", false)).patient();
+  const asks = async () => {
+    alice.takes();
+    const read = alice.sends("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>");
+    await talk.settle(1_500);
+    await read;
+    return alice.takes().at(-1)!.child("fin", "urn:xmpp:mam:2")!.attr("stable");
+  };
+  expect(await asks()).toBeUndefined();
+  talk.nodes[0]!.machine.freeze();
+  expect(await asks()).toBe("false");
+  talk.nodes[0]!.machine.thaw();
+  await talk.settle(100);
+  expect(await asks()).toBeUndefined();
+});
+
 test("what a node of a version to come says is refused and counted, and nobody minds", async () => {
   const [one, two] = await start(2);
   const alice = await talk.login(one!, "alice@localhost/phone");

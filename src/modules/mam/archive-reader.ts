@@ -37,11 +37,11 @@ export interface ArchiveAnswer {
 
 export class ArchiveReader {
   readonly #store: ArchiveStore;
-  readonly #written: () => Promise<void>;
+  readonly #written: () => Promise<boolean>;
   readonly #limits: ReaderLimits;
 
   /** `written`: see `ModuleContext.written`. */
-  constructor(store: ArchiveStore, written: () => Promise<void>, limits: ReaderLimits) {
+  constructor(store: ArchiveStore, written: () => Promise<boolean>, limits: ReaderLimits) {
     this.#store = store;
     this.#written = written;
     this.#limits = limits;
@@ -71,7 +71,7 @@ export class ArchiveReader {
     const asked = readQuery(payload, archive);
     const query = upTo === undefined ? asked : endingAt(asked, lastIdAt(upTo));
     // What was taken in before the query is in the answer; else a message on its way just now would be neither there nor in live traffic.
-    await this.#written();
+    const stable = await this.#written();
     const mentioned = await this.#store.existing(archive.owner.bare, query.mentioned);
     if (query.mentioned.some((id) => !mentioned.has(id))) {
       throw new StanzaError("item-not-found", { text: "The archive has no such id" });
@@ -80,7 +80,7 @@ export class ArchiveReader {
     const { index, count } = await this.#place(query, page, complete, skipped);
     const rows = query.flip ? page.toReversed() : page;
     const set = resultSet({ first: page[0]?.id.toString(), last: page.at(-1)?.id.toString(), index, count });
-    const fin = xml`<fin xmlns='${ns.mam}'${attributes({ complete: complete ? "true" : undefined })}>${set}</fin>`;
+    const fin = xml`<fin xmlns='${ns.mam}'${attributes({ complete: complete ? "true" : undefined, stable: stable ? undefined : "false" })}>${set}</fin>`;
     const messages = rows.map((row) => resultMessage(archive, to, query.queryId, row));
     return { messages, fin, query, page, complete };
   }

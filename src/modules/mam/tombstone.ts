@@ -102,7 +102,7 @@ export function tombstoneOf(text: string, retracted: Xml, meant?: { messageId: s
  */
 export async function retractOnceWritten(
   retract: () => Promise<boolean>,
-  writtenElsewhere: () => undefined | Promise<void>,
+  writtenElsewhere: () => undefined | Promise<unknown>,
 ): Promise<void> {
   if (await retract()) return;
   const others = writtenElsewhere();

@@ -74,8 +74,8 @@ export class ClusterNode implements ModuleCluster {
   readonly #placements: Placements;
   #draining = false;
   readonly #complained = new Set<string>();
-  #writing: Promise<void> | undefined = undefined;
-  #writingNext: Promise<void> | undefined = undefined;
+  #writing: Promise<boolean> | undefined = undefined;
+  #writingNext: Promise<boolean> | undefined = undefined;
   #router: Router | undefined = undefined;
   #sessions: ClusterSessions | undefined = undefined;
   #mover: SessionMover | undefined = undefined;
@@ -123,7 +123,7 @@ export class ClusterNode implements ModuleCluster {
     if (this.fabric.peers.size === 0) return undefined;
     this.replicator.flush();
     // Not over the link, whose acknowledgements may wait for what is being dealt with there.
-    return this.#askAll(Call.seen, toldMs);
+    return this.#askAll(Call.seen, toldMs).then(() => undefined);
   }
 
   async #toldBeforeMove(): Promise<void> {
@@ -131,7 +131,7 @@ export class ClusterNode implements ModuleCluster {
     await this.#askAll(Call.seen, toldBeforeMoveMs);
   }
 
-  written(): undefined | Promise<void> {
+  written(): undefined | Promise<boolean> {
     if (this.fabric.peers.size === 0) return undefined;
     if (this.#writing === undefined) {
       this.#writing = this.#askAll(Call.write, toldMs).finally(() => {
@@ -142,18 +142,21 @@ export class ClusterNode implements ModuleCluster {
     // What is asked for now may be younger than what is under way: all who ask meanwhile share the next.
     this.#writingNext ??= this.#writing.then(() => {
       this.#writingNext = undefined;
-      return this.written();
+      return this.written() ?? true;
     });
     return this.#writingNext;
   }
 
-  /** A question that all answer with nothing. A node that does not is gone, or as good as. */
-  async #askAll(call: number, waitMs: number): Promise<void> {
+  /** A question that all answer with nothing; whether all have. A node that does not is gone, or as good as. */
+  async #askAll(call: number, waitMs: number): Promise<boolean> {
     const calls = this.fabric.channel(Channel.calls);
     const all = Array.from(this.fabric.peers.keys(), (node) =>
-      calls.request(node, Uint8Array.of(call), waitMs).catch(() => undefined),
+      calls.request(node, Uint8Array.of(call), waitMs).then(
+        () => true,
+        () => false,
+      ),
     );
-    await Promise.all(all);
+    return (await Promise.all(all)).every((answered) => answered);
   }
 
   placement(name: string): Placement {
