@@ -92,7 +92,7 @@ export class Bookmarks {
     }
     const gone = [...before.keys()];
     if (gone.length > 0) {
-      await this.#core.store.retract(node.id, gone);
+      for (const id of gone) await this.#core.store.retract(node.id, [id]);
       effects.push(...(await this.#core.notifier.toAll(service, node, retractEvent(node.name, gone))));
     }
     return effects;

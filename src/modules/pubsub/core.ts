@@ -91,6 +91,14 @@ export async function nodeOf(core: Core, { service, action }: PubSubRequest): Pr
   return node;
 }
 
+/** Sections 6.3.7 and 8.1.3: what says more of a request follows it and names no node or subscriber itself. @throws StanzaError bad-request. */
+export function requireBehind(pubsub: Element, action: Element, more: Element): void {
+  const elements = pubsub.elements();
+  const behind = elements.indexOf(more) > elements.indexOf(action);
+  if (behind && more.attr("node") === undefined && more.attr("jid") === undefined) return;
+  throw new StanzaError("bad-request", { text: `<${more.name}/> stands behind <${action.name}/> and names nothing` });
+}
+
 /** @throws StanzaError not-acceptable for a name that does not fit the database. */
 export function checkName(name: string, what: string): void {
   if (name.length > nameCharsMax) {

@@ -13,7 +13,7 @@ import { message, type Stanza } from "../../stanza/stanza.ts";
 import { type Xml, xml } from "../../xml/xml.ts";
 import { type Access, isInGroup, refusedByAffiliation, sharesPresence } from "./access.ts";
 import type { PubSubHouse, PubSubNode, PubSubService } from "./core.ts";
-import { delayed, itemsEvent, subidHeader } from "./events.ts";
+import { delayed, itemsEvent, subidHeader, subscriptionEvent } from "./events.ts";
 import { interestsOf } from "./interests.ts";
 import type { PubSubStore } from "./pubsub-store.ts";
 import type { Affiliation, Item, Subscription } from "./pubsub-tables.ts";
@@ -94,13 +94,37 @@ export class Notifier {
     for (const subscription of subscriptions) {
       if (subscription.state !== "subscribed" && kind.pendingToo !== true) continue;
       const jid = parseJid(subscription.jid);
-      if (jid === undefined || !(await this.#mayReceive(service, node, jid, affiliations))) continue;
+      if (jid === undefined) continue;
+      if (!(await this.#mayReceive(service, node, jid, affiliations))) {
+        // Rosters change without a word to nodes, so it shows now.
+        if (subscription.state === "subscribed") effects.push(await this.#cancel(service, node, jid));
+        continue;
+      }
       reached.add(jid.full);
       if (!this.#wantsNow(node, jid, subscription) || (await this.#isBlocked(service, stanza, jid))) continue;
       const several = subids.get(jid.bare)!.length > 1;
       const copy = several ? withHeader(stanza, [subscription.subid]) : stanza;
       effects.push(route(copy.withTo(jid)));
     }
+  }
+
+  /** XEP-0163 section 6.3: whoever may not receive any more has no subscription any more, and hears of that. */
+  async cancelLost(service: PubSubService, node: PubSubNode): Promise<Effect[]> {
+    if (!node.shared) return [];
+    const affiliations = await this.#store.affiliations(node.id);
+    const effects: Effect[] = [];
+    for (const { jid: address, state } of await this.#store.subscriptions(node.id)) {
+      const jid = parseJid(address);
+      if (jid === undefined || state !== "subscribed") continue;
+      if (await this.#mayReceive(service, node, jid, affiliations)) continue;
+      effects.push(await this.#cancel(service, node, jid));
+    }
+    return effects;
+  }
+
+  async #cancel(service: PubSubService, node: PubSubNode, jid: Jid): Promise<Effect> {
+    await this.#store.removeSubscription(node.id, jid);
+    return this.plain(service, jid, subscriptionEvent(node.name, jid.full, "none"));
   }
 
   /** A subscription may have outlived what allowed it. */

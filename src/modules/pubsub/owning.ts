@@ -73,8 +73,10 @@ export class Owning {
       throw new StanzaError("not-acceptable", { text: "A node keeps its type" });
     const after = await this.#core.nodes.configure(service, node, config);
     if (!config.persist_items) await this.#core.store.purge(node.id);
-    if (!config.notify_config) return undefined;
-    return this.#core.notifier.toAll(service, after, configurationEvent(node.name, config));
+    const { notifier } = this.#core;
+    const cancelled = await notifier.cancelLost(service, after);
+    if (!config.notify_config) return cancelled;
+    return [...cancelled, ...(await notifier.toAll(service, after, configurationEvent(node.name, config)))];
   }
 
   // Deleting and purging.
@@ -199,6 +201,7 @@ export class Owning {
     const effects = [...changes].map(([jid, affiliation]) =>
       this.#tellAffiliation(service, node, parseJid(jid)!, affiliation),
     );
+    effects.push(...(await this.#core.notifier.cancelLost(service, node)));
     return this.#afterChanges(service, node, stanza, failed, effects, "affiliations");
   }
 

@@ -17,6 +17,7 @@ import {
   type PubSubRequest,
   type PubSubService,
   pubsubElement,
+  requireBehind,
 } from "./core.ts";
 import { retractEvent } from "./events.ts";
 import { configured, formTypes, type NodeConfig, unmetPrecondition } from "./node-config.ts";
@@ -42,6 +43,7 @@ export class Publishing {
     const asked = action.attr("node") ?? "";
     const name = asked === "" ? this.#core.house.random.id() : asked;
     const configure = pubsub.child("configure");
+    if (configure !== undefined) requireBehind(pubsub, action, configure);
     const form = configure === undefined ? undefined : submittedForm(configure, formTypes.nodeConfig);
     const type = action.attr("type");
     if (type !== undefined && type !== "leaf" && type !== "push") throw unsupported("collections");
@@ -96,6 +98,10 @@ export class Publishing {
     const name = nodeNameOf(action);
     const options = pubsub.child("publish-options");
     const preconditions = options === undefined ? undefined : submittedForm(options, formTypes.publishOptions);
+    // Without their form nobody would see that an item goes where its publisher did not want it.
+    if (options !== undefined && preconditions === undefined) {
+      throw new StanzaError("bad-request", { text: "The options to publish are no form" });
+    }
     const given = action.childrenNamed("item").map((item) => this.given(item.attr("id"), item.elements()));
     const node = await this.#nodeToPublishOn(service, name, from, preconditions);
     if (node.config.node_type === "push") return this.#push(node, action, options);
@@ -253,11 +259,12 @@ export class Publishing {
       const items = await store.itemsById(node.id, ids);
       if (items.some((item) => item.publisher !== from.bare)) throw new StanzaError("forbidden");
     }
-    const found = await store.retract(node.id, ids);
-    if (found.length === 0) throw new StanzaError("item-not-found", { text: "There is no such item" });
+    // Section 12.18: all of them, or none.
+    if (!(await store.retract(node.id, ids)))
+      throw new StanzaError("item-not-found", { text: "There is no such item" });
     const asked = action.attr("notify");
     if (!(node.config.notify_retract || asked === "1" || asked === "true")) return handledBy([]);
-    return handledBy(await notifier.toAll(service, node, retractEvent(node.name, found)));
+    return handledBy(await notifier.toAll(service, node, retractEvent(node.name, [...new Set(ids)])));
   }
 }
 

@@ -319,7 +319,8 @@ export class PubSubStore {
   }
 
   /** Removes items; returns the ids of those that were there. */
-  async retract(nodeId: number, ids: readonly string[]): Promise<string[]> {
+  /** Removes all of these items, or none where one is not there; resolves to whether they were. */
+  async retract(nodeId: number, ids: readonly string[]): Promise<boolean> {
     return this.#transaction(async (trx) => {
       const rows = await trx
         .selectFrom("pubsub_item")
@@ -327,10 +328,9 @@ export class PubSubStore {
         .where("node_id", "=", nodeId)
         .where("item", "in", ids)
         .execute();
-      const found = rows.map((row) => row.item);
-      if (found.length > 0)
-        await trx.deleteFrom("pubsub_item").where("node_id", "=", nodeId).where("item", "in", found).execute();
-      return found;
+      if (rows.length < new Set(ids).size) return false;
+      await trx.deleteFrom("pubsub_item").where("node_id", "=", nodeId).where("item", "in", ids).execute();
+      return true;
     });
   }
 

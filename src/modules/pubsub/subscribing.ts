@@ -16,6 +16,7 @@ import {
   type PubSubRequest,
   type PubSubService,
   pubsubElement,
+  requireBehind,
 } from "./core.ts";
 import { itemElement, subscriptionEvent } from "./events.ts";
 import { formTypes } from "./node-config.ts";
@@ -54,7 +55,9 @@ export class Subscribing {
     }
     const before = await this.#find(node, jid);
     if (before?.state === "pending") throw pubsubError("not-authorized", "pending-subscription");
-    const given = optionsIn(pubsub, before);
+    const options = pubsub.child("options");
+    if (options !== undefined) requireBehind(pubsub, action, options);
+    const given = optionsIn(options, before);
     if (before === undefined && (await store.countSubscriptions(node.id)) >= settings.subscriptionsMax) {
       throw pubsubError("policy-violation", "too-many-subscriptions", { type: "wait" });
     }
@@ -249,8 +252,7 @@ function ownAddress(action: Element, from: Jid): Jid | undefined {
   return jid?.bare === from.bare ? jid : undefined;
 }
 
-function optionsIn(pubsub: Element, before: Subscription | undefined) {
-  const element = pubsub.child("options");
+function optionsIn(element: Element | undefined, before: Subscription | undefined) {
   const form = element === undefined ? undefined : submittedForm(element, formTypes.subscribeOptions);
   if (form === undefined) return undefined;
   const start = { options: readOptions(before?.options ?? ""), expiresAt: before?.expiresAt ?? 0 };

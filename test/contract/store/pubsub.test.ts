@@ -86,7 +86,8 @@ await eachDatabase(describe, (database) => {
         const empty = await store.createNode(account, "empty", "{}", "alice@localhost", undefined);
         const last = await store.lastItems([node, empty]);
         expect([...last].map(([of, item]) => [of, item.id])).toEqual([[node, "c"]]);
-        expect(await store.retract(node, ["d", "z"])).toEqual(["d"]);
+        expect(await store.retract(node, ["d", "z"])).toBe(false);
+        expect(await store.retract(node, ["d", "d"])).toBe(true);
         await store.purge(node, "bob@localhost");
         expect(ids(await store.newest(node, 10))).toEqual(["a"]);
         expect(await store.newest(node, 10, Number.MAX_SAFE_INTEGER)).toEqual([]);

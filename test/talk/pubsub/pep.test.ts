@@ -100,6 +100,12 @@ describe("publish options", () => {
     );
   });
 
+  test("without their form nothing is published, least of all where everybody reads it", async () => {
+    const bare = `${publish("n", item("a"))}<publish-options/>`;
+    expect(errorOf(await asks(alice, "set", bare))).toBe("bad-request");
+    expect(errorOf(await asks(alice, "get", "<items node='n'/>"))).toBe("item-not-found");
+  });
+
   test("with values that cannot be make no node", async () => {
     expect(errorOf(await asks(alice, "set", publish("n", item("a"), field("access_model", "secret"))))).toBe(
       "not-acceptable unsupported-access-model",
@@ -150,6 +156,23 @@ describe("access", () => {
     ok(await asks(carol, "set", "<unsubscribe node='n' jid='carol@localhost'/>", "alice@localhost"));
     ok(await asks(alice, "set", publish("n", item("c"))));
     expect(await told(carol)).toEqual([]);
+  });
+
+  test("presence: a subscription ends with what allowed it (section 6.3)", async () => {
+    await befriend(talk, "alice", "carol");
+    ok(await make());
+    ok(await asks(carol, "set", "<subscribe node='n' jid='carol@localhost'/>", "alice@localhost"));
+    await told(carol);
+    const service = talk.host.registry.service("roster")!;
+    const parties = ["alice", "carol"].map((name) => ({ account: parseJid(`${name}@localhost`)!, groups: [] }));
+    await service.setMutual(parties[0]!, parties[1]!, "disconnect");
+    await talk.settle();
+    await carol.takes();
+    ok(await asks(alice, "set", publish("n", item("b"))));
+    expect(await told(carol)).toEqual(["n subscription"]);
+    await befriend(talk, "alice", "carol");
+    const listed = ok(await asks(carol, "get", "<subscriptions/>", "alice@localhost"));
+    expect(listed.child("pubsub", ns.pubsub)!.child("subscriptions")!.elements()).toEqual([]);
   });
 
   test("whitelist: nobody but the owner and members, and it is not shown to others", async () => {

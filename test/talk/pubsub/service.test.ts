@@ -134,6 +134,16 @@ describe("making nodes", () => {
     expect(errorOf(await set(alice, `<create node='n'/><configure>${form("publish-options")}</configure>`))).toBe(
       "bad-request",
     );
+    for (const wrong of [
+      `<configure>${form("node_config")}</configure><create node='n'/>`,
+      `<create node='n'/><configure node='n'>${form("node_config")}</configure>`,
+      `<options>${form("subscribe_options")}</options><subscribe node='n' jid='alice@localhost'/>`,
+      `<subscribe node='n' jid='alice@localhost'/><options node='n'>${form("subscribe_options")}</options>`,
+    ]) {
+      if (wrong.includes("subscribe ")) await create();
+      expect(errorOf(await set(alice, wrong))).toBe("bad-request");
+      await ownSet(alice, "<delete node='n'/>");
+    }
     expect(errorOf(await set(alice, "<nonsense/>"))).toBe("bad-request");
     expect(errorOf(await get(alice, "<items node='n'/>"))).toBe("item-not-found");
   });
@@ -268,6 +278,11 @@ describe("publishing", () => {
     expect(errorOf(await set(bob, "<retract><item id='b'/></retract>"))).toBe("bad-request nodeid-required");
     expect(errorOf(await set(bob, "<retract node='m'><item id='b'/></retract>"))).toBe("item-not-found");
     ok(await set(bob, "<retract node='n'><item id='b'/></retract>"));
+    // All of a batch, or none.
+    expect(errorOf(await set(alice, "<retract node='n'><item id='c'/><item id='b'/></retract>"))).toBe(
+      "item-not-found",
+    );
+    expect(idsOf(await get(alice, "<items node='n'/>"))).toEqual(["c"]);
     ok(await set(alice, "<retract node='n'><item id='c'/></retract>"));
     expect(idsOf(await get(alice, "<items node='n'/>"))).toEqual([]);
   });
@@ -584,7 +599,7 @@ describe("owning", () => {
     expect(await told(alice)).toEqual(["n subscription"]);
   });
 
-  test("a node that becomes a whitelist tells subscribers no more that are not on it", async () => {
+  test("a node that becomes a whitelist cancels the subscriptions of those that are not on it, and says so", async () => {
     ok(await create());
     ok(await subscribe(bob));
     ok(await subscribe(carol));
@@ -593,10 +608,22 @@ describe("owning", () => {
     ok(
       await ownSet(alice, `<configure node='n'>${form("node_config", field("access_model", "whitelist"))}</configure>`),
     );
+    expect(await told(bob)).toEqual(["n subscription"]);
     ok(await set(alice, publish("n", item("a"))));
     expect(await told(bob)).toEqual([]);
     expect(await told(carol)).toEqual(["n item a"]);
     expect(errorOf(await subscribe(bob))).toBe("not-allowed closed-node");
+    // It does not come back by itself.
+    ok(await ownSet(alice, `<configure node='n'>${form("node_config", field("access_model", "open"))}</configure>`));
+    ok(await set(alice, publish("n", item("b"))));
+    expect(await told(bob)).toEqual([]);
+    // Who is a member no more, and needs to be, has none either.
+    ok(
+      await ownSet(alice, `<configure node='n'>${form("node_config", field("access_model", "whitelist"))}</configure>`),
+    );
+    await told(carol);
+    ok(await affiliate("carol", "none"));
+    expect(await told(carol)).toContain("n subscription");
   });
 });
 
