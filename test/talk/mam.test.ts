@@ -414,6 +414,25 @@ describe("pages", () => {
     expect((await query(alice, "", "<max>1000000</max>")).bodies.length).toBe(5);
   });
 
+  test("a page ends where it has text enough, and the next one goes on there", async () => {
+    await start();
+    const alice = await talk.online("alice@localhost/phone");
+    for (const name of ["a", "b", "c", "d"]) {
+      await alice.sends(`<message to='bob@localhost' type='chat'><body>${name.repeat(400_000)}</body></message>`);
+      await talk.clock.advance(100);
+    }
+    const page = async (set: string) => {
+      const { bodies, ids, complete, index } = await query(alice, "", set);
+      return { names: bodies.map((body) => body[0]).join(""), ids, complete, index };
+    };
+    const first = await page("");
+    expect(first).toMatchObject({ names: "ab", complete: false, index: "0" });
+    expect(await page(`<after>${first.ids[1]}</after>`)).toMatchObject({ names: "cd", complete: true, index: "2" });
+    const last = await page("<before/>");
+    expect(last).toMatchObject({ names: "cd", complete: false, index: "2" });
+    expect(await page(`<before>${last.ids[0]}</before>`)).toMatchObject({ names: "ab", complete: true, index: "0" });
+  });
+
   test("the count is of what the form matches", async () => {
     const { alice, ids } = await ten();
     const page = await query(alice, field("after-id", ids[3]!), "<max>2</max>");

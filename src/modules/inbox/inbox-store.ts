@@ -62,7 +62,7 @@ const removedAtOnce = 500;
 
 /** Conversations that are read at once, and how much text an answer holds at most: the last message of each may be long. */
 const readAtOnce = 100;
-const answerChars = 4_000_000;
+const answerChars = 1_000_000;
 
 type Entries = SelectQueryBuilder<InboxTables, "inbox", object>;
 

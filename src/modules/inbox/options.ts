@@ -85,7 +85,7 @@ export const inboxOptions = {
   ),
   max_result_limit: option.infinityOr(
     option.integer({
-      doc: `Most conversations in one answer; never more than ${pageMax.toLocaleString("en")}, nor than 4 MB of messages. Clients ask for further ones by pages (XEP-0059).`,
+      doc: `Most conversations in one answer; never more than ${pageMax.toLocaleString("en")}, nor than 1 MB of messages. Clients ask for further ones by pages (XEP-0059).`,
       default: Number.POSITIVE_INFINITY,
       min: 1,
     }),

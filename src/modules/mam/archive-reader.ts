@@ -10,6 +10,8 @@ import { attributes, escapeAttribute, type Xml, xml } from "../../xml/xml.ts";
 import { type ArchiveQuery, highest, lowest, type QueriedArchive, queryForm, readQuery } from "./archive-query.ts";
 import type { ArchiveEnds, ArchiveFilter, ArchiveRow, ArchiveStore } from "./archive-store.ts";
 
+/** Most text of one page, which waits in memory for a client that is slow to take it: messages may be long. */
+const pageCharsMax = 1_000_000;
 /** Longer lists are not counted: XEP-0059 allows it where counting is dear. */
 const countedMax = 1_000;
 /** The last place that `<index/>` may name. */
@@ -101,10 +103,11 @@ export class ArchiveReader {
       ...bound("to", lowest(filter.to, query.before === undefined ? undefined : query.before - 1n)),
     };
     const skip = skipped > 0 ? { skip: skipped } : {};
-    const page = await this.#store.page(bounds, { limit: limit + 1, backwards, ...skip });
-    const complete = page.length <= limit;
-    if (!complete) page.splice(backwards ? 0 : limit, 1);
-    return { page, complete, skipped };
+    const found = await this.#store.page(bounds, { limit: limit + 1, backwards, ...skip });
+    const fit = Math.min(limit, fitting(backwards ? found.toReversed() : found));
+    // What does not fit is at the end that the next page begins with.
+    const page = backwards ? found.slice(found.length - fit) : found.slice(0, fit);
+    return { page, complete: page.length === found.length, skipped };
   }
 
   /** The page's place in all that match the filter, where it is cheap to tell. */
@@ -128,6 +131,16 @@ export class ArchiveReader {
     if (total > most) return alone ? { count: most } : whole && wanted.before === undefined ? { index: 0 } : {};
     return page.length === 0 ? { count: total } : { index: earlier, count: total };
   }
+}
+
+/** How many of the first messages one answer carries, at least one. */
+function fitting(rows: readonly ArchiveRow[]): number {
+  let chars = 0;
+  for (let at = 0; at < rows.length; at++) {
+    chars += rows[at]!.stanza.length;
+    if (chars > pageCharsMax && at > 0) return at;
+  }
+  return rows.length;
 }
 
 function endingAt(query: ArchiveQuery, last: bigint): ArchiveQuery {

@@ -24,9 +24,12 @@ import { pubsubError, unsupported } from "./pubsub-errors.ts";
 import type { Item, Subscription } from "./pubsub-tables.ts";
 import { defaultOptions, optionsForm, optionsFrom, readOptions, writeOptions } from "./subscribe-options.ts";
 
-/** Most items and bytes of payloads of one answer; the rest is asked for page by page. */
+/**
+ * Most items and characters of payloads of one answer; the rest is asked for page by page. An answer is one stanza, and has to fit what may
+ * wait for a client with a slow network.
+ */
 const itemsPerAnswerMax = 1_000;
-const bytesPerAnswerMax = 4_194_304;
+const charsPerAnswerMax = 500_000;
 const idsPerRequestMax = 200;
 
 export class Subscribing {
@@ -212,16 +215,31 @@ export class Subscribing {
     if (ids.length > idsPerRequestMax) {
       throw new StanzaError("policy-violation", { text: `Ask for ${idsPerRequestMax} items at most` });
     }
-    if (ids.length > 0) return { items: withinBytes(await store.itemsById(node.id, ids, notBefore)) };
+    if (ids.length > 0) {
+      const items = await store.itemsById(node.id, ids, notBefore);
+      if (fitting(items) < items.length) {
+        throw new StanzaError("policy-violation", { text: "These items are too much for one answer: ask for fewer" });
+      }
+      return { items };
+    }
     const page = pageRequest(pubsub);
     const wished = wholeNumber(action.attr("max_items")) ?? page.max ?? itemsPerAnswerMax;
     const limit = Math.min(wished, page.max ?? wished, itemsPerAnswerMax);
     const found = await store.page(node.id, limit, page, notBefore);
     if (found === undefined) throw new StanzaError("item-not-found", { text: "The page starts at no item" });
-    const items = withinBytes(found.items);
+    // A page that ends at an item loses items at its other end.
+    const backwards = page.before !== undefined;
+    const fit = fitting(backwards ? found.items.toReversed() : found.items);
+    const left = backwards ? found.items.length - fit : 0;
+    const items = found.items.slice(left, left + fit);
     const whole = items.length === found.count || (action.attr("max_items") !== undefined && items.length === wished);
     if (whole && !isPaged(page)) return { items };
-    const set = resultSet({ first: items[0]?.id, last: items.at(-1)?.id, index: found.index, count: found.count });
+    const set = resultSet({
+      first: items[0]?.id,
+      last: items.at(-1)?.id,
+      index: found.index + left,
+      count: found.count,
+    });
     return { items, set };
   }
 }
@@ -236,14 +254,14 @@ function wholeNumber(text: string | undefined): number | undefined {
   return Number(text);
 }
 
-/** As many of the first items as one answer carries, at least one. */
-function withinBytes(items: readonly Item[]): readonly Item[] {
-  let bytes = 0;
+/** How many of the first items one answer carries, at least one. */
+function fitting(items: readonly Item[]): number {
+  let chars = 0;
   for (let at = 0; at < items.length; at++) {
-    bytes += items[at]!.payload.length;
-    if (bytes > bytesPerAnswerMax && at > 0) return items.slice(0, at);
+    chars += items[at]!.payload.length;
+    if (chars > charsPerAnswerMax && at > 0) return at;
   }
-  return items;
+  return items.length;
 }
 
 /** The address a request is for; undefined unless it is the sender's own. */

@@ -441,6 +441,27 @@ describe("retrieving", () => {
     expect(errorOf(await page("<after>nix</after>"))).toBe("item-not-found");
     expect(errorOf(await page("<max>x</max>"))).toBe("bad-request");
   });
+
+  test("an answer ends where it is large enough, at the end that is not asked for, and skips nothing", async () => {
+    const text = "x".repeat(200_000);
+    const large = (id: string) => `<item id='${id}'><e xmlns='urn:x'>${text}</e></item>`;
+    ok(await ownSet(alice, `<configure node='n'>${form("node_config", field("max_items", "6"))}</configure>`));
+    for (const id of ["e", "f", "g", "h", "i", "j"]) ok(await set(alice, publish("n", large(id))));
+    const page = async (rsm: string) => {
+      const answer = ok(await get(bob, `<items node='n'/><set xmlns='${ns.rsm}'>${rsm}</set>`));
+      const first = answer.child("pubsub", ns.pubsub)!.child("set", ns.rsm)!.child("first")!;
+      return [...idsOf(answer), first.attr("index")];
+    };
+    expect(await page("")).toEqual(["j", "i", "0"]);
+    expect(await page("<after>i</after>")).toEqual(["h", "g", "2"]);
+    expect(await page("<before/>")).toEqual(["f", "e", "4"]);
+    expect(await page("<before>f</before>")).toEqual(["h", "g", "2"]);
+    expect(await page("<before>h</before>")).toEqual(["j", "i", "0"]);
+    const byIds = (...ids: string[]) =>
+      get(bob, `<items node='n'>${ids.map((id) => `<item id='${id}'/>`).join("")}</items>`);
+    expect(idsOf(await byIds("h", "g"))).toHaveLength(2);
+    expect(errorOf(await byIds("h", "g", "f"))).toBe("policy-violation");
+  });
 });
 
 describe("owning", () => {
