@@ -39,13 +39,18 @@ function takeError(room: Room, stanza: Stanza): Outcome {
   const to = room.state.occupants.get(stanza.to!.resource);
   if (from === undefined) return handled;
   // Errors to private messages are passed back. What was said to all is answered to the room's own bookkeeping alone.
-  const pending = to === undefined ? undefined : room.privately.take(`${from.nick}\n${to.nick}\n${stanza.id ?? ""}`);
+  const pending = to === undefined ? undefined : room.privately.take(privately(from, to, stanza.id ?? ""));
   if (pending === undefined) return undelivered(room, stanza);
   undelivered(room, stanza);
   return spread(
     [stanza.withAddresses(from.address, undefined)],
     to!.sessions.map((session) => session.jid),
   );
+}
+
+/** By what an error to a private message is known; ids of any length fit. */
+function privately(to: Occupant, from: Occupant, id: string): string {
+  return `${to.nick}\n${from.nick}\n${id.slice(0, 200)}`;
 }
 
 function takeGroupchat(room: Room, stanza: Stanza): MaybePromise<Outcome> {
@@ -173,7 +178,7 @@ function privateMessage(room: Room, stanza: Stanza): Outcome {
   const inner = `<x xmlns='${ns.mucUser}'/>${occupantIdXml(occupant.id)}`;
   const clean = cleaned(room, stanza);
   const copy = message({ from: occupant.address, type: stanza.type, id: stanza.id, payload: clean.inner + inner });
-  if (stanza.id !== undefined) room.privately.set(`${to.nick}\n${occupant.nick}\n${stanza.id.slice(0, 200)}`, true);
+  if (stanza.id !== undefined) room.privately.set(privately(to, occupant, stanza.id), true);
   return spread(
     [copy],
     to.sessions.map((session) => session.jid),

@@ -10,7 +10,11 @@ export const muc = defineModule({
   name: "mod_muc",
   summary: "Rooms in which many people talk with each other, on a domain of their own.",
   xeps: [
-    { number: 45, version: "1.35.5", note: "admins see the lists of owners and admins, too" },
+    {
+      number: 45,
+      version: "1.35.5",
+      note: "admins see the lists of owners and admins, too; an invitation does not tell who has no account",
+    },
     { number: 153, version: "1.1.1" },
     { number: 249, version: "1.2" },
     { number: 307, version: "0.1" },

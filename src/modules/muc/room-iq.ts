@@ -35,7 +35,7 @@ const handlers: ReadonlyMap<string, RoomIqHandler> = new Map<string, RoomIqHandl
 export function takeIq(room: Room, stanza: Stanza): MaybePromise<Outcome> {
   if (stanza.to!.resource !== "") return passIq(room, stanza);
   if (stanza.type !== "get" && stanza.type !== "set") return handled;
-  if (room.state.locked && room.state.occupantAt(stanza.from!) === undefined) {
+  if (room.state.locked && room.affiliationOf(stanza.from!) !== "owner") {
     // Section 10.1: before its owner has configured it, there is no room.
     throw new StanzaError("item-not-found", { text: "There is no such room" });
   }

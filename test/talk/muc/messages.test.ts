@@ -67,6 +67,10 @@ test("private messages go to one occupant, as from another", async () => {
   expect(await hears(bob)).toEqual(["message error Alice not-allowed"]);
   await alice.sends(`<message type='error' id='pm' to='${room}/Bob'>${error}</message>`);
   await bob.receivesNothing();
+  const long = "x".repeat(1_000);
+  await bob.sends(`<message type='chat' id='${long}' to='${room}/Alice'><body>psst</body></message>`);
+  await alice.sends(`<message type='error' id='${long}' to='${room}/Bob'>${error}</message>`);
+  expect(await hears(bob)).toEqual(["message error Alice not-allowed"]);
   await talk.stop();
 });
 
