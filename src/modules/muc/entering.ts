@@ -21,6 +21,7 @@ import {
   toSelf,
 } from "./room-presence.ts";
 import { isAtLeast, newSession, nickKey, Occupant, type OccupantSession } from "./room-state.ts";
+import { WrongPasswords } from "./wrong-passwords.ts";
 
 export function takePresence(room: Room, stanza: Stanza): MaybePromise<Outcome> {
   switch (stanza.type) {
@@ -147,9 +148,7 @@ function checkEntry(room: Room, from: Jid, x: Element | undefined): void {
     throw new StanzaError("registration-required", { text: "Only members may enter" });
   }
   const isServiceAdmin = affiliation === "owner" && room.ownAffiliationOf(from) !== "owner";
-  if (config.passwordProtected && !isServiceAdmin && x?.childText("password") !== config.password) {
-    throw new StanzaError("not-authorized", { text: "The room has a password" });
-  }
+  if (config.passwordProtected && !isServiceAdmin) checkPassword(room, from, x?.childText("password"));
   const extra = isAtLeast(affiliation, "admin") ? house.options.maxUsersAdminThreshold : 0;
   if (state.occupants.size >= config.maxUsers + extra) {
     throw new StanzaError("service-unavailable", { type: "wait", text: "The room is full" });
@@ -163,6 +162,17 @@ function checkEntry(room: Room, from: Jid, x: Element | undefined): void {
   if (state.occupantsOf(from.bare).reduce((sum, one) => sum + one.sessions.length, 0) >= devicesMost) {
     throw new StanzaError("resource-constraint", { text: `You can be in the room ${devicesMost} times` });
   }
+}
+
+function checkPassword(room: Room, from: Jid, given: string | undefined): void {
+  if (given !== undefined) room.wrongPasswords?.check(from);
+  if (given === room.state.config.password) return;
+  // Clients ask without one first, to learn whether it is needed.
+  if (given !== undefined) {
+    room.wrongPasswords ??= new WrongPasswords(room.house.clock);
+    room.wrongPasswords.failed(from);
+  }
+  throw new StanzaError("not-authorized", { text: "The room has a password" });
 }
 
 /** One user's devices in one room. */

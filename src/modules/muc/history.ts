@@ -35,9 +35,13 @@ export interface HistoryLimits {
   readonly since: number;
 }
 
+/** Characters of the messages that a room remembers; the newest is remembered whatever its size. */
+const charsMost = 512 * 1024;
+
 export class History {
   readonly #most: number;
   #messages: Remembered[] = [];
+  #chars = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -49,8 +53,11 @@ export class History {
 
   add(stanza: Stanza, at: number, occupantId: string, id: string): void {
     if (this.#most === 0) return;
-    if (this.#messages.length >= this.#most) this.#messages.shift();
     this.#messages.push({ at, stanza, occupantId, id, delayed: undefined });
+    this.#chars += stanza.inner.length;
+    while (this.#messages.length > this.#most || (this.#chars > charsMost && this.#messages.length > 1)) {
+      this.#chars -= this.#messages.shift()!.stanza.inner.length;
+    }
   }
 
   /** The newest messages, oldest first, as they are sent to one who enters: the largest number that keeps all limits. */
@@ -78,6 +85,7 @@ export class History {
     this.#messages = this.#messages.filter(
       (message) => message.id !== id || (by !== undefined && message.occupantId !== by),
     );
+    this.#chars = this.#messages.reduce((sum, { stanza }) => sum + stanza.inner.length, 0);
   }
 
   describe(): HistoryDescription {

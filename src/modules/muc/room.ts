@@ -19,6 +19,7 @@ import type { MucOptions } from "./options.ts";
 import { takeIq } from "./room-iq.ts";
 import { type Affiliation, isAtLeast, type Occupant, type OccupantSession, type RoomState } from "./room-state.ts";
 import type { AffiliationChange, FullRow, RoomStore } from "./room-store.ts";
+import type { WrongPasswords } from "./wrong-passwords.ts";
 
 /** What all rooms of a service share. */
 export interface RoomHouse {
@@ -66,6 +67,8 @@ export class Room {
   readonly enteredAt = new BoundedMap<string, number>(enteredMost);
   /** When an account has asked for something last, such as for voice. */
   readonly requestedAt = new BoundedMap<string, number>(requestsMost);
+  /** Of a room with a password, once somebody did not know it. */
+  wrongPasswords: WrongPasswords | undefined = undefined;
   /** Until when the room is busy with what was said, by its shaper. */
   busyUntil = 0;
 

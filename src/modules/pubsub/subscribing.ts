@@ -31,6 +31,8 @@ import { defaultOptions, optionsForm, optionsFrom, readOptions, writeOptions } f
 const itemsPerAnswerMax = 1_000;
 const charsPerAnswerMax = 500_000;
 const idsPerRequestMax = 200;
+/** Subscriptions of one account, of it and of its resources, to one node: it must not take the places of all others. */
+const ownSubscriptionsMax = 50;
 
 export class Subscribing {
   readonly #core: Core;
@@ -45,7 +47,7 @@ export class Subscribing {
 
   async subscribe(request: PubSubRequest): Promise<Outcome> {
     const { service, from, action, pubsub } = request;
-    const { access, store, settings, nodes } = this.#core;
+    const { access, store, nodes } = this.#core;
     const jid = ownAddress(action, from);
     if (jid === undefined) throw pubsubError("bad-request", "invalid-jid");
     const node = await nodeOf(this.#core, request);
@@ -56,12 +58,13 @@ export class Subscribing {
       const refused = await access.modelRefuses(service, node, from);
       if (refused !== undefined) throw refused;
     }
-    const before = await this.#find(node, jid);
+    const own = await store.subscriptions(node.id, jid.bare);
+    const before = own.find((subscription) => subscription.jid === jid.full);
     if (before?.state === "pending") throw pubsubError("not-authorized", "pending-subscription");
     const options = pubsub.child("options");
     if (options !== undefined) requireBehind(pubsub, action, options);
     const given = optionsIn(options, before);
-    if (before === undefined && (await store.countSubscriptions(node.id)) >= settings.subscriptionsMax) {
+    if (before === undefined && (own.length >= ownSubscriptionsMax || (await this.#isFull(node)))) {
       throw pubsubError("policy-violation", "too-many-subscriptions", { type: "wait" });
     }
     const pending = node.config.access_model === "authorize" && affiliation === undefined && before === undefined;
@@ -108,6 +111,10 @@ export class Subscribing {
     const gone = subscriptionElement(node.name, { ...subscription, state: "none" }, false);
     const told = await this.#authorization.tellOwners(service, node, subscriptionEvent(node.name, jid.full, "none"));
     return [reply(pubsubElement(gone)), ...told];
+  }
+
+  async #isFull(node: PubSubNode): Promise<boolean> {
+    return (await this.#core.store.countSubscriptions(node.id)) >= this.#core.settings.subscriptionsMax;
   }
 
   async #find(node: PubSubNode, jid: Jid): Promise<Subscription | undefined> {

@@ -211,6 +211,28 @@ test("without that, a second device needs a nickname of its own", async () => {
   await talk.stop();
 });
 
+test("the password of a room is not guessed on and on", async () => {
+  const { talk, alice } = await inRoom();
+  await alice.sends(configure({ "muc#roomconfig_passwordprotectedroom": "1", "muc#roomconfig_roomsecret": "friend" }));
+  const carol = await talk.login("carol@localhost/pc");
+  const tries = async (password: string) => {
+    await carol.sends(enter("Carol", password === "" ? "" : `<password>${password}</password>`));
+    return (await hears(carol))[0];
+  };
+  for (let number = 1; number <= 5; number++) {
+    expect(await tries(`guess ${number}`)).toBe("presence error Carol not-authorized");
+    expect(await tries("")).toBe("presence error Carol not-authorized");
+  }
+  expect(await tries("friend")).toBe("presence error Carol policy-violation");
+  // Others are not kept out by it.
+  const dave = await talk.login("dave@localhost/pc");
+  await dave.sends(enter("Dave", "<password>friend</password>"));
+  expect((await hears(dave)).join()).not.toContain("error");
+  await talk.clock.advance(600_000);
+  expect(await tries("friend")).not.toContain("error");
+  await talk.stop();
+});
+
 test("history: all limits", async () => {
   const { talk, bob } = await inRoom({ history_size: 3 });
   const start = talk.clock.now();
@@ -232,6 +254,18 @@ test("history: all limits", async () => {
   expect(await heard("<history seconds='100'/>")).toEqual(["four"]);
   expect(await heard(`<history since='${new Date(start + 115_000).toISOString()}'/>`)).toEqual(["three", "four"]);
   expect(await heard(`<history maxstanzas='1' since='1970-01-01T00:00:00Z'/>`)).toEqual(["four"]);
+  await talk.stop();
+});
+
+test("history: of large messages a room remembers the newest, as many as it has room for", async () => {
+  const { talk, bob } = await inRoom({ history_size: 20 });
+  for (const letter of "abcdef") {
+    await bob.sends(`<message type='groupchat' to='${room}'><body>${letter.repeat(200_000)}</body></message>`);
+  }
+  const carol = await talk.login("carol@localhost/x");
+  await carol.sends(enter("Carol"));
+  const bodies = (await carol.takes()).map((stanza) => stanza.childText("body")).filter((body) => body !== undefined);
+  expect(bodies.map((body) => body[0])).toEqual(["e", "f"]);
   await talk.stop();
 });
 

@@ -308,6 +308,14 @@ describe("subscribing", () => {
     expect(second.attr("subid")).toBe(first.attr("subid"));
   });
 
+  test("one account cannot take all the places of a node by its resources", async () => {
+    ok(await create());
+    for (let number = 1; number <= 50; number++) ok(await subscribe(bob, `bob@localhost/${number}`));
+    expect(errorOf(await subscribe(bob, "bob@localhost/51"))).toBe("policy-violation too-many-subscriptions");
+    ok(await subscribe(bob, "bob@localhost/50"));
+    ok(await subscribe(carol));
+  });
+
   test("a limit of subscriptions holds", async () => {
     await talk.stop();
     await begin({ max_subscriptions_node: 1 });
