@@ -13,7 +13,7 @@ export const FIXED_LIMITS = {
   stanzaBytesCeiling: 10 * MiB,
   /** What a stanza may at least take, RFC 6120 section 13.12. */
   stanzaBytesFloor: 10_000,
-  /** Longest name of an element or attribute with its prefix, in bytes. */
+  /** Longest name of an element or attribute with its prefix, in bytes, and longest namespace. */
   xmlNameBytesMax: 256,
   /** Largest message from node to node: the largest stanza, and what travels with it. */
   fabricMessageBytesMax: 12 * MiB,

@@ -7,7 +7,7 @@ export interface XmlLimits {
   readonly depthMax: number;
   /** Most attributes of one element, namespace declarations included. */
   readonly attributesMax: number;
-  /** Longest name of an element or attribute with its prefix, in bytes of UTF-8. */
+  /** Longest name of an element or attribute with its prefix, in bytes of UTF-8; longest namespace, in characters. */
   readonly nameBytesMax: number;
   /** Most namespace prefixes in scope at once, those of the stream header included. */
   readonly declaredPrefixesMax: number;

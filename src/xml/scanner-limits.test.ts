@@ -59,6 +59,16 @@ describe("limits", () => {
     expect(outcome("<a abcde=''/>", { nameBytesMax: 4 })).toBe(REFUSED);
   });
 
+  test("namespaces, which short prefixes would multiply wherever a tree is written", () => {
+    const ns = (length: number) => `u:${"n".repeat(length - 2)}`;
+    const limits = { nameBytesMax: 20 };
+    expect(outcome(`<a xmlns='${ns(20)}'/>`, limits)).toBe(`{${ns(20)}}a`);
+    expect(outcome(`<a xmlns='${ns(21)}'/>`, limits)).toBe(REFUSED);
+    expect(outcome(`<a><b xmlns:p='${ns(20)}'/></a>`, limits)).not.toBe(REFUSED);
+    expect(outcome(`<a><b xmlns:p='${ns(21)}'/></a>`, limits)).toBe(REFUSED);
+    expect(traceOf(`<s xmlns:p='${ns(21)}'>`, limited(limits))).toEqual([REFUSED]);
+  });
+
   test("prefixes in scope", () => {
     const open = "<s xmlns:p='u'>";
     const limits = { declaredPrefixesMax: 3 };

@@ -115,8 +115,10 @@ export function readStartTag(
     if (seenCount === limits.attributesMax) throw new XmlError("policy-violation", "too many attributes");
     seen[seenCount++] = attribute;
     if (colon === -1 && attribute === "xmlns") {
+      if (pos - start > limits.nameBytesMax) throw namespaceTooLong();
       tag.defaultNs = declaredDefault(valueDirty ? decode(text, start, pos, true) : intern(text, start, pos));
     } else if (colon === 5 && attribute.startsWith("xmlns")) {
+      if (pos - start > limits.nameBytesMax) throw namespaceTooLong();
       declarePrefix(tag, attribute.slice(6), valueDirty ? decode(text, start, pos, true) : intern(text, start, pos));
     } else {
       if (colon !== -1 && !(colon === 3 && attribute.startsWith("xml"))) {
@@ -224,6 +226,13 @@ function passValue(text: string, pos: number, quote: number): number {
     }
   }
   return INCOMPLETE;
+}
+
+/**
+ * A tree writes its namespaces out where a peer wrote short prefixes, so with one of 200 KB an element of as much became gigabytes.
+ */
+function namespaceTooLong(): XmlError {
+  return new XmlError("policy-violation", "a namespace too long");
 }
 
 /** Namespaces in XML 1.0, section 3: two names are reserved. */
