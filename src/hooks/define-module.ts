@@ -86,6 +86,11 @@ export interface ModuleContext<Options> {
   writtenElsewhere(): undefined | Promise<unknown>;
   /** Where things of this name live that are in one node's memory only. */
   placement(name: string): Placement;
+  /**
+   * The time for ids that sort: milliseconds since the Unix epoch by the clock of the cluster that is ahead of the others, as far as that is
+   * credible; our own on a node that is alone.
+   */
+  clusterNow(): number;
   /** Unique among the nodes of the cluster that live, 0 to 1023; part of ids that must not collide. */
   readonly nodeNumber: number;
   /**

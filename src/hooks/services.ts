@@ -224,9 +224,12 @@ export interface RoomArchiveService {
    * left out of the archive, as is every `<x xmlns='…muc#user'/>` a sender may have put in. `sender` is his real address,
    * full where it is known. Undefined when it is none of what archives keep (no body, no subject, `no-store`, …); it then gets
    * no id. A retraction (XEP-0424) is archived, and makes a tombstone of the message it names when both have one sender.
-   * Must not be called for private messages. Synchronous: only `stored` waits.
+   * Must not be called for private messages. Synchronous: only `stored` waits. `after` is the room's newest id where that is known: the new one is
+   * greater, also when that was given by another node, whose clock is ahead.
    */
-  store(room: Jid, sender: Jid, stanza: Stanza): RoomMessageStored | undefined;
+  store(room: Jid, sender: Jid, stanza: Stanza, after?: string): RoomMessageStored | undefined;
+  /** The id of the newest message; undefined when there is none. */
+  newest(room: Jid): Promise<string | undefined>;
   /**
    * Answers an IQ of `urn:xmpp:mam:2` addressed to a room (query, its form, metadata). The effects, to be returned by an IQ
    * handler, contain the answer. Throws `StanzaError`.

@@ -44,6 +44,8 @@ export interface ModuleSurroundings {
 /** What modules see of the other nodes. */
 export interface ModuleCluster {
   readonly nodeNumber: number;
+  /** Milliseconds by which some other node's clock is ahead of ours, as far as that is credible. */
+  readonly aheadMs: number;
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void;
   told(): undefined | Promise<void>;
   /** Resolves when the other nodes have written what they had to write. */
@@ -54,6 +56,7 @@ export interface ModuleCluster {
 /** A node that is alone. */
 export const alone: ModuleCluster = {
   nodeNumber: 0,
+  aheadMs: 0,
   notices: () => () => undefined,
   told: () => undefined,
   written: () => undefined,
@@ -126,6 +129,7 @@ function contextFor(
     written: surroundings.written,
     writtenElsewhere: () => surroundings.cluster.written(),
     placement: (name) => surroundings.cluster.placement(name),
+    clusterNow: () => surroundings.clock.now() + surroundings.cluster.aheadMs,
     nodeNumber: surroundings.cluster.nodeNumber,
     run: (effects, cause = nothing, origin) => {
       const done = carryOut(effects, cause, router, origin);

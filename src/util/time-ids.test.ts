@@ -1,14 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { SimClock } from "../runtime/sim/clock.ts";
 import { firstIdAt, lastIdAt, parseTimeId, TimeIds, timeOfId } from "./time-ids.ts";
 
 const start = Date.UTC(2026, 0, 1);
 const random = { bytes: () => new Uint8Array(), id: () => "", next: () => 0.999 };
 
 /** A clock that says what it is told. */
-function clockAt(time: { now: number }) {
-  return { ...new SimClock(), now: () => time.now } as never;
-}
+const clockAt = (time: { now: number }) => () => time.now;
 
 describe("ids that sort by time", () => {
   test("each is greater than the one before, also within a millisecond and when its counter is full", () => {
@@ -33,6 +30,20 @@ describe("ids that sort by time", () => {
     const third = ids.next();
     expect(second > first && third > second).toBe(true);
     expect(timeOfId(second)).toBe(start);
+  });
+
+  test("one after another node's, whose clock is ahead, is greater; those of other archives follow our own clock", () => {
+    const time = { now: start + 60_000 };
+    const ahead = new TimeIds(clockAt(time), random, 9).next();
+    const ids = new TimeIds(clockAt({ now: start }), random, 5);
+    let last = ahead;
+    for (let count = 0; count < 100; count++) {
+      const id = ids.next(last);
+      expect(id > last).toBe(true);
+      last = id;
+    }
+    expect(timeOfId(last) - timeOfId(ahead)).toBeLessThanOrEqual(100);
+    expect(timeOfId(ids.next())).toBe(start);
   });
 
   test("across nodes they sort by time, and no two nodes give the same", () => {

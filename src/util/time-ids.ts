@@ -2,7 +2,6 @@
  * Numbers that sort by the time they were given, on all nodes of a cluster, and that no two nodes give twice: 41 bits of
  * milliseconds, 10 bits of node, 12 bits of counter. They fit a signed 64-bit column.
  */
-import type { Clock } from "./clock.ts";
 import type { Randomness } from "./random.ts";
 
 /** 2020-01-01T00:00:00Z; 41 bits of milliseconds reach to September 2089. */
@@ -17,7 +16,7 @@ const restMask = (1n << timeShift) - 1n;
 export const timeIdNodesMax = 2 ** nodeBits;
 
 export class TimeIds {
-  readonly #clock: Clock;
+  readonly #now: () => number;
   readonly #random: Randomness;
   /** The node's number in its place. */
   readonly #node: number;
@@ -25,29 +24,45 @@ export class TimeIds {
   #time = -1;
   #count = 0;
 
-  /** @throws RangeError for a node number that does not fit. */
-  constructor(clock: Clock, random: Randomness, nodeNumber: number) {
+  /** `now` is in milliseconds since the Unix epoch. @throws RangeError for a node number that does not fit. */
+  constructor(now: () => number, random: Randomness, nodeNumber: number) {
     if (!Number.isInteger(nodeNumber) || nodeNumber < 0 || nodeNumber >= timeIdNodesMax) {
       throw new RangeError(`a node number is from 0 to ${timeIdNodesMax - 1}, not ${nodeNumber}`);
     }
-    this.#clock = clock;
+    this.#now = now;
     this.#random = random;
     this.#node = nodeNumber * 2 ** countBits;
   }
 
-  /** Greater than every id this object gave before. */
-  next(): bigint {
+  /**
+   * Greater than every id this object gave to the same archive before, and than `after`, which may be of another node whose clock is ahead. Then
+   * the others that this object gives are not, so that one wrong clock spoils no other archive.
+   */
+  next(after = -1n): bigint {
+    const id = this.#byClock();
+    return id > after ? id : this.#idAt(Number(after >> timeShift) + 1, this.#anyCount());
+  }
+
+  #byClock(): bigint {
     // The clock of simulations is finer than a millisecond.
-    const now = Math.trunc(this.#clock.now()) - epoch;
+    const now = Math.trunc(this.#now()) - epoch;
     if (now > this.#time) {
       this.#time = now;
-      // XEP-0313 wants ids that are not predictable: each millisecond begins at a random place of the lower half.
-      this.#count = Math.floor((this.#random.next() * countMax) / 2);
+      this.#count = this.#anyCount();
     } else if (++this.#count > countMax) {
       this.#time++;
       this.#count = 0;
     }
-    return (BigInt(this.#time) << timeShift) | BigInt(this.#node + this.#count);
+    return this.#idAt(this.#time, this.#count);
+  }
+
+  /** XEP-0313 wants ids that are not predictable: each millisecond begins at a random place of the lower half. */
+  #anyCount(): number {
+    return Math.floor((this.#random.next() * countMax) / 2);
+  }
+
+  #idAt(time: number, count: number): bigint {
+    return (BigInt(time) << timeShift) | BigInt(this.#node + count);
   }
 }
 

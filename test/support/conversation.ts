@@ -139,6 +139,7 @@ export class Conversation {
       store: this.store,
       writes: this.writes,
       clock: this.clock,
+      clusterNow: () => this.clock.now(),
       random: random as never,
       log,
       access: accessRules(given.access ?? {}),

@@ -145,7 +145,7 @@ describe("coming and going", () => {
 });
 
 function helloOf(self: NodeIdentity): Uint8Array {
-  return writeHello(self, undefined, []);
+  return writeHello(self, undefined, [], 0);
 }
 
 describe("messages", () => {

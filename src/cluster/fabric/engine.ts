@@ -58,6 +58,9 @@ export interface FabricOptions {
   readonly requestsMax?: number;
 }
 
+/** No machine that is looked after has a clock that is further ahead. */
+const aheadMsMax = 60_000;
+
 export class ClusterFabric implements Fabric {
   readonly self: NodeIdentity;
   readonly counters: EngineCounters = newCounters();
@@ -114,6 +117,21 @@ export class ClusterFabric implements Fabric {
 
   get peers(): ReadonlyMap<number, NodeIdentity> {
     return this.#peers;
+  }
+
+  /**
+   * By how many milliseconds the clock of some peer that is up is ahead of ours; 0 when none is. A clock that is ahead by more than is credible
+   * is left out: it would take all others with it.
+   */
+  get aheadMs(): number {
+    let most = 0;
+    for (const { up, aheadMs } of this.#lives.values()) if (up && aheadMs <= aheadMsMax) most = Math.max(most, aheadMs);
+    return most;
+  }
+
+  /** By how many milliseconds a peer's clock is ahead of ours, its last hello being a little old; negative when it is behind. */
+  aheadMsOf(node: number): number {
+    return this.#lives.get(node)?.aheadMs ?? 0;
   }
 
   /** A later incarnation of our own number or name has come: this node speaks no more, and must not be used. */
@@ -296,6 +314,7 @@ export class ClusterFabric implements Fabric {
     const peer = this.#lifeOf(identity);
     if (peer === undefined) return;
     this.#hear(peer);
+    peer.aheadMs = hello.now === undefined ? 0 : hello.now - this.#options.clock.now();
     const changed = hello.mine !== 0 && this.#agree(peer, hello.mine, hello.seen);
     if (peer.up && hello.mine === peer.theirs && hello.seen === peer.mine && hello.sent > peer.nextIn)
       this.#gap(peer, hello.sent);
@@ -511,13 +530,14 @@ export class ClusterFabric implements Fabric {
     this.#flushDirty();
     const entries = [];
     for (const peer of this.#lives.values()) if (!peer.ended) entries.push(entryOf(peer));
-    this.#options.transport.broadcast(writeHello(this.self, undefined, entries));
+    const { transport, clock } = this.#options;
+    transport.broadcast(writeHello(this.self, undefined, entries, clock.now()));
   }
 
   #helloTo(peer: Peer): void {
     peer.seal();
-    const { transport } = this.#options;
-    transport.send(peer.identity.number, writeHello(this.self, peer.identity, [entryOf(peer)]));
+    const { transport, clock } = this.#options;
+    transport.send(peer.identity.number, writeHello(this.self, peer.identity, [entryOf(peer)], clock.now()));
   }
 
   #tell(what: (events: FabricEvents) => void, about: NodeIdentity): void {

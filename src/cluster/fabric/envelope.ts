@@ -25,6 +25,7 @@
  *    20  name, cluster, version, address: each u16 length and UTF-8
  *        u16 count, then for each node it knows: number u16, incarnation u32, own session with it u32, its session
  *        u32, entries sent to it in that session u64
+ *        the sender's clock, milliseconds since the Unix epoch, u64; not said by earlier versions
  *
  * What follows in a hello beyond that comes from a newer version, and is not read.
  */
@@ -55,6 +56,7 @@ export const CHANNELS_MAX = 16;
 export const NODE_NUMBER_MAX = 1023;
 
 const HELLO_ENTRY_BYTES = 22;
+const CLOCK_BYTES = 8;
 
 /** A session as the sender of a hello sees it: with which life, and how far it is. */
 export interface HelloEntry {
@@ -75,6 +77,8 @@ export interface Hello {
   readonly mine: number;
   readonly seen: number;
   readonly sent: number;
+  /** What the sender's clock says, milliseconds since the Unix epoch; undefined where it does not tell. */
+  readonly now: number | undefined;
 }
 
 /** Why an envelope is not for us. */
@@ -145,15 +149,16 @@ export function writeHeader(
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** A hello with these entries, to `receiver` or to everyone. */
+/** A hello with these entries and this time, to `receiver` or to everyone. */
 export function writeHello(
   self: NodeIdentity,
   receiver: { readonly number: number; readonly incarnation: number } | undefined,
   entries: readonly HelloEntry[],
+  now: number,
 ): Uint8Array {
   const texts = [self.name, self.cluster, self.version, self.address].map((text) => encoder.encode(text));
   const length = texts.reduce((sum, text) => sum + 2 + text.length, HEADER_BYTES + 2);
-  const bytes = new Uint8Array(length + entries.length * HELLO_ENTRY_BYTES);
+  const bytes = new Uint8Array(length + entries.length * HELLO_ENTRY_BYTES + CLOCK_BYTES);
   writeHeader(bytes, KIND_HELLO, self, receiver, clusterHash(self.cluster));
   let at = HEADER_BYTES;
   for (const text of texts) {
@@ -171,6 +176,7 @@ export function writeHello(
     writeU64(bytes, at + 14, entry.sent);
     at += HELLO_ENTRY_BYTES;
   }
+  writeU64(bytes, at, Math.max(0, Math.trunc(now)));
   return bytes;
 }
 
@@ -199,9 +205,16 @@ export function readHello(bytes: Uint8Array, number: number, incarnation: number
   const end = at + 2 + readU16(bytes, at) * HELLO_ENTRY_BYTES;
   if (end > bytes.length) return undefined;
   const identity = { cluster, name, number: sender, incarnation: readU32(bytes, 8), version, address };
+  const now = end + CLOCK_BYTES <= bytes.length ? readU64(bytes, end) : undefined;
   for (at += 2; at < end; at += HELLO_ENTRY_BYTES) {
     if (readU16(bytes, at) !== number || readU32(bytes, at + 2) !== incarnation) continue;
-    return { identity, mine: readU32(bytes, at + 6), seen: readU32(bytes, at + 10), sent: readU64(bytes, at + 14) };
+    return {
+      identity,
+      mine: readU32(bytes, at + 6),
+      seen: readU32(bytes, at + 10),
+      sent: readU64(bytes, at + 14),
+      now,
+    };
   }
-  return { identity, mine: 0, seen: 0, sent: 0 };
+  return { identity, mine: 0, seen: 0, sent: 0, now };
 }

@@ -50,6 +50,9 @@ export class Peer {
   heard = true;
   silentTicks = 0;
 
+  /** Milliseconds by which its clock is ahead of ours. */
+  aheadMs = 0;
+
   /** Sequence number of the next entry, out and in. */
   nextOut = 0;
   nextIn = 0;

@@ -164,8 +164,12 @@ export class ArchiveStore {
 
   /** The oldest and the newest id; undefined for an empty archive. */
   async ends(owner: string): Promise<ArchiveEnds | undefined> {
-    const [first, last] = await Promise.all([this.#end(owner, "asc"), this.#end(owner, "desc")]);
+    const [first, last] = await Promise.all([this.#end(owner, "asc"), this.newest(owner)]);
     return first === undefined || last === undefined ? undefined : { first, last };
+  }
+
+  newest(owner: string): Promise<bigint | undefined> {
+    return this.#end(owner, "desc");
   }
 
   async #end(owner: string, order: "asc" | "desc"): Promise<bigint | undefined> {

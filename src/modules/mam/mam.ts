@@ -34,7 +34,7 @@ export const mam = defineModule({
 
   setup(on, context) {
     const { options } = context;
-    const ids = new TimeIds(context.clock, context.random, context.nodeNumber);
+    const ids = new TimeIds(() => context.clusterNow(), context.random, context.nodeNumber);
     const pm = userOptions(options);
     const muc = roomOptions(options);
 

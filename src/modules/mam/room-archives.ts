@@ -54,10 +54,10 @@ export class RoomArchives implements RoomArchiveService {
     this.features = archiveFeatures(options);
   }
 
-  store(room: Jid, sender: Jid, stanza: Stanza): RoomMessageStored | undefined {
+  store(room: Jid, sender: Jid, stanza: Stanza, after?: string): RoomMessageStored | undefined {
     if (!archiveVerdict(stanza, this.#policy).store) return undefined;
     const { writes } = this.#house;
-    const id = this.#ids.next();
+    const id = this.#ids.next(after === undefined ? undefined : parseTimeId(after));
     const owner = room.bare;
     const nick = stanza.from?.resource ?? "";
     const kept = withoutClaims(stanza);
@@ -114,6 +114,11 @@ export class RoomArchives implements RoomArchiveService {
       ...(before === undefined ? {} : { to: firstIdAt(before) - 1n }),
     };
     return (await this.#store.page(filter, { limit, backwards: true })).map(messageOf);
+  }
+
+  async newest(room: Jid): Promise<string | undefined> {
+    await this.#house.written();
+    return (await this.#store.newest(room.bare))?.toString();
   }
 
   async get(room: Jid, text: string): Promise<ArchivedMessage | undefined> {

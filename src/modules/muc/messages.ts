@@ -107,7 +107,8 @@ export function publish(room: Room, stanza: Stanza, publication: Publication): E
   const { archive } = room;
   const { sender, occupantId, remembered, subject } = publication;
   const effects: Effect[] = [];
-  const stored = archive?.store(room.jid, sender, stanza);
+  const stored = archive?.store(room.jid, sender, stanza, state.newestId);
+  if (stored !== undefined) state.newestId = stored.id;
   // Without an archive messages get an id all the same, by which moderators and replies can name them.
   const id = stored?.id ?? (archive === undefined && remembered ? house.random.id(12) : "");
   const identified = id === "" ? stanza : room.identified(stanza, id);

@@ -271,9 +271,11 @@ export class RoomService {
   /** The newest messages of a room that was not online; without them people can enter all the same. */
   async #recall(room: Room): Promise<void> {
     const most = this.context.options.historySize;
-    if (room.archive === undefined || most === 0) return;
+    if (room.archive === undefined) return;
     try {
+      if (most === 0) room.state.newestId = await room.archive.newest(room.jid);
       for (const { id, at, stanza } of await room.archive.history(room.jid, most)) {
+        room.state.newestId = id;
         if (!stanza.has("body", ns.client)) continue;
         const occupantId = stanza.child("occupant-id", ns.occupantId)?.attr("id") ?? "";
         room.state.history.add(room.identified(stanza.withTo(undefined), id), at, occupantId, id);

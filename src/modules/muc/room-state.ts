@@ -104,6 +104,7 @@ export interface RoomDescription {
   readonly history: HistoryDescription;
   readonly vcard: string | undefined;
   readonly voices?: readonly (readonly [account: string, role: OccupantRole])[];
+  readonly newestId?: string | undefined;
 }
 
 export class RoomState {
@@ -118,6 +119,8 @@ export class RoomState {
   /** Of a temporary room; that of a persistent one is in the database. */
   vcard: string | undefined = undefined;
   readonly history: History;
+  /** Of its archive, as far as it is known: what comes gets a greater id, whatever the clock of the node where the room lives then says. */
+  newestId: string | undefined = undefined;
   /** By nickname. */
   readonly occupants = new Map<string, Occupant>();
   /** By bare address, or domain. */
@@ -267,6 +270,7 @@ export class RoomState {
       history: this.history.describe(),
       vcard: this.vcard,
       voices: [...this.#voices.entries()],
+      newestId: this.newestId,
     };
   }
 
@@ -286,6 +290,7 @@ export class RoomState {
     for (const [account, role] of description.voices ?? []) state.#voices.set(account, role);
     state.history.restore(description.history);
     state.vcard = description.vcard;
+    state.newestId = description.newestId ?? description.history.findLast(({ id }) => id !== "")?.id;
     return state;
   }
 }

@@ -115,6 +115,10 @@ export class ClusterNode implements ModuleCluster {
     return this.fabric.self.number;
   }
 
+  get aheadMs(): number {
+    return this.fabric.aheadMs;
+  }
+
   notices(topic: string, heard: (key: string | undefined) => void): (key: string) => void {
     return this.#notices.on(topic, heard);
   }

@@ -5,6 +5,8 @@ import type { ClusterNode } from "./cluster-node.ts";
 
 /** Nodes tell the registry every ten seconds that they live; this is several of those. */
 const silentMsMost = 35_000;
+/** More than a hello can be late. */
+const clockSecondsMost = 3;
 
 /** Empty when nothing is. */
 export async function diagnose(cluster: ClusterNode, discovery: Discovery): Promise<string[]> {
@@ -27,6 +29,12 @@ export async function diagnose(cluster: ClusterNode, discovery: Discovery): Prom
     if (peer.version !== version) {
       found.push(
         `Node ${peer.name} has version ${peer.version}, this one ${version}: right during an upgrade, which is not over yet.`,
+      );
+    }
+    const ahead = Math.round(fabric.aheadMsOf(peer.number) / 1000);
+    if (Math.abs(ahead) >= clockSecondsMost) {
+      found.push(
+        `The clock of node ${peer.name} is ${Math.abs(ahead)} s ${ahead > 0 ? "ahead of" : "behind"} this one's: set both by NTP. Archives sort by these clocks.`,
       );
     }
     if (cluster.link.full(peer.number)) {

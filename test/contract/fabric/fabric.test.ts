@@ -134,10 +134,10 @@ for (const { title, arena: makeArena, unavailable } of await fabricKinds()) {
       inArena(async (arena) => {
         const [a, b] = await arena.pair();
         const random = new SimRandom(5);
-        const newer = writeHello({ ...b.fabric.self, number: 7 }, undefined, []);
+        const newer = writeHello({ ...b.fabric.self, number: 7 }, undefined, [], 0);
         newer[1] = 9;
-        const other = writeHello({ ...b.fabric.self, number: 7, cluster: "other" }, undefined, []);
-        const torn = writeHello({ ...b.fabric.self, number: 7 }, undefined, []).subarray(0, 40);
+        const other = writeHello({ ...b.fabric.self, number: 7, cluster: "other" }, undefined, [], 0);
+        const torn = writeHello({ ...b.fabric.self, number: 7 }, undefined, [], 0).subarray(0, 40);
         const noise = random.bytes(100);
         noise[0] = MAGIC;
         for (const bytes of [newer, other, torn, noise, new Uint8Array(3)]) {
