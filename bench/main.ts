@@ -138,10 +138,10 @@ async function showProfile(options: ProfileOptions): Promise<void> {
   }
 }
 
-function report(out: string, only: readonly string[] = []): void {
-  const missing = writeDocument(out, only);
+function report(out: string): void {
+  const missing = writeDocument(out);
   console.log("docs/performance.md and its plots are written.");
-  if (missing.length > 0) console.log(`Without figures in ${out}: ${missing.join(", ")}.`);
+  if (missing.length > 0) console.log(`As they were, since ${out} has no figures of them: ${missing.join(", ")}.`);
 }
 
 const program = new Command("npm run bench --")
@@ -192,10 +192,9 @@ measuring(
   });
 program
   .command("report")
-  .summary("writes tables and plots of docs/performance.md from the figures in bench/out")
-  .addOption(new Option("--only <scenario>", "this section alone").choices(["cluster"]))
+  .summary("writes tables and plots of docs/performance.md from the figures in bench/out; others stay as they are")
   .option("--out <folder>", "where the figures are", defaultOut)
-  .action(({ out, only }: { out: string; only?: string }) => report(out, only === undefined ? [] : [only]));
+  .action(({ out }: { out: string }) => report(out));
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { budgets, scannerRate } from "./budgets.ts";
-import { replacePart } from "./document.ts";
+import { budgetTable, replacePart, withSections } from "./document.ts";
 import type { Result } from "./result.ts";
 
 const scannerText = `stanza          chunk     parser         MB/s    stanzas/s
@@ -69,6 +69,30 @@ test("a generated part is replaced, and only it", () => {
   expect(once).toBe("a\n<!-- bench: x -->\n\nnew\n\n<!-- bench end -->\nb\n<!-- bench: y -->\n<!-- bench end -->\n");
   expect(replacePart(once, "x", "new")).toBe(once);
   expect(() => replacePart(text, "z", "")).toThrow("no place for 'z'");
+});
+
+test("what was not measured anew stays as it was", () => {
+  const row = (what: string, measured: string | undefined) => ({
+    what,
+    must: "1 s",
+    aim: "",
+    measured,
+    met: measured === undefined ? undefined : true,
+    command: "x",
+  });
+  const before = budgetTable([row("a", "0.5 s"), row("gone", "0.1 s"), row("b", "0.6 s")], "");
+  const after = budgetTable([row("a", undefined), row("b", "0.7 s"), row("new", undefined)], before);
+  expect(after.split("\n").slice(2)).toEqual([
+    "| a | 1 s |  | 0.5 s | yes | `x` |",
+    "| b | 1 s |  | 0.7 s | yes | `x` |",
+    "| new | 1 s |  | not measured |  | `x` |",
+  ]);
+  const sections = withSections(
+    "### a: old\n\nold a\n\n### b: old\n\nold b",
+    ["b", "a", "c"],
+    new Map([["b", "### b: new"]]),
+  );
+  expect(sections).toBe("### b: new\n\n### a: old\n\nold a");
 });
 
 test("a cluster's budgets are those of its largest directory", () => {

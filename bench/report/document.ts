@@ -29,19 +29,15 @@ export function resultsIn(folder: string): Results {
 /** Scenarios whose section stands elsewhere than with the others, each at a mark of its name. */
 const apart: readonly string[] = ["cluster"];
 
-/**
- * Writes the document's generated parts and its plots; says which scenarios have no figures yet. With `only`, the sections of those that stand
- * apart, and nothing else.
- */
-export function writeDocument(folder: string, only: readonly string[] = []): string[] {
+/** Writes the document's generated parts and its plots. What has no figures in `folder` stays as it is; says which scenarios those are. */
+export function writeDocument(folder: string): string[] {
   const results = resultsIn(folder);
   const file = join(docs, "performance.md");
   let text = readFileSync(file, "utf8");
-  if (only.length === 0) text = replacePart(text, "budgets", budgetTable(budgets(results)));
+  text = replacePart(text, "budgets", budgetTable(budgets(results), partOf(text, "budgets")));
   const missing: string[] = [];
-  const parts: string[] = [];
+  const sections = new Map<string, string>();
   for (const scenario of scenarios) {
-    if (only.length > 0 && !only.includes(scenario.name)) continue;
     const result = results.of(scenario.name);
     if (result === undefined) {
       missing.push(scenario.name);
@@ -49,40 +45,57 @@ export function writeDocument(folder: string, only: readonly string[] = []): str
     }
     const section = sectionOf(scenario, result, drawAll(scenario, result));
     if (apart.includes(scenario.name)) text = replacePart(text, scenario.name, section);
-    else parts.push(section);
+    else sections.set(scenario.name, section);
   }
-  if (only.length > 0) {
-    writeFileSync(file, text);
-    return missing;
-  }
-  text = replacePart(text, "scenarios", parts.join("\n\n"));
-  const micro = microNames.flatMap((name) => results.micro(name)?.trimEnd() ?? []);
-  if (micro.length > 0) text = replacePart(text, "micro", `\`\`\`text\n${micro.join("\n\n")}\n\`\`\``);
-  else missing.push("micro");
+  const names = scenarios.map(({ name }) => name).filter((name) => !apart.includes(name));
+  text = replacePart(text, "scenarios", withSections(partOf(text, "scenarios"), names, sections));
+  const micro = microNames.map((name) => results.micro(name)?.trimEnd());
+  if (micro.includes(undefined)) missing.push("micro");
+  else text = replacePart(text, "micro", `\`\`\`text\n${micro.join("\n\n")}\n\`\`\``);
   writeFileSync(file, text);
   return missing;
 }
 
-/** The part between `<!-- bench: name -->` and `<!-- bench end -->`. Throws if the document has no such part. */
-export function replacePart(text: string, name: string, content: string): string {
-  const begin = `<!-- bench: ${name} -->`;
-  const end = "<!-- bench end -->";
-  const from = text.indexOf(begin);
-  const to = text.indexOf(end, from);
-  if (from < 0 || to < 0) throw new Error(`the document has no place for '${name}'`);
-  return `${text.slice(0, from + begin.length)}\n\n${content}\n\n${text.slice(to)}`;
+/** New sections in the place of old ones, in the order of `names`; old ones without a new one stay. */
+export function withSections(old: string, names: readonly string[], sections: ReadonlyMap<string, string>): string {
+  const before = old.split(/^(?=### )/m).map((section) => section.trim());
+  return names
+    .flatMap((name) => sections.get(name) ?? before.find((section) => section.startsWith(`### ${name}:`)) ?? [])
+    .join("\n\n");
 }
 
-function budgetTable(all: readonly Budget[]): string {
-  const rows = all.map(({ what, must, aim, measured, met, command }) => [
-    what,
-    must,
-    aim,
-    measured ?? "not measured",
-    met === undefined ? "" : met ? "yes" : "**no**",
-    `\`${command}\``,
-  ]);
-  return markdownTable({ head: ["what", "must be at most", "aim", "measured", "met", "`npm run bench --` …"], rows });
+function boundsOf(text: string, name: string): [number, number] {
+  const begin = `<!-- bench: ${name} -->`;
+  const from = text.indexOf(begin);
+  const to = text.indexOf("<!-- bench end -->", from);
+  if (from < 0 || to < 0) throw new Error(`the document has no place for '${name}'`);
+  return [from + begin.length, to];
+}
+
+function partOf(text: string, name: string): string {
+  return text.slice(...boundsOf(text, name)).trim();
+}
+
+/** The part between `<!-- bench: name -->` and `<!-- bench end -->`. Throws if the document has no such part. */
+export function replacePart(text: string, name: string, content: string): string {
+  const [from, to] = boundsOf(text, name);
+  return `${text.slice(0, from)}\n\n${content}\n\n${text.slice(to)}`;
+}
+
+/** What was not measured stands as it stood in the table before. */
+export function budgetTable(all: readonly Budget[], before: string): string {
+  const known = new Map(before.split("\n").map((line) => [line.split(" | ")[0]!.slice(2), line]));
+  const head = ["what", "must be at most", "aim", "measured", "met", "`npm run bench --` …"];
+  const [first, second, ...lines] = markdownTable({ head, rows: all.map(rowOf) }).split("\n");
+  const rows = all.map(
+    ({ what, measured }, at) => (measured === undefined ? known.get(what) : undefined) ?? lines[at]!,
+  );
+  return [first, second, ...rows].join("\n");
+}
+
+function rowOf({ what, must, aim, measured, met, command }: Budget): string[] {
+  const verdict = met === undefined ? "" : met ? "yes" : "**no**";
+  return [what, must, aim, measured ?? "not measured", verdict, `\`${command}\``];
 }
 
 function sectionOf(scenario: Scenario, result: Result, images: readonly string[]): string {
