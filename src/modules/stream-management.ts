@@ -12,7 +12,7 @@ export const streamManagement = defineModule({
         default: 1_000,
         min: 1,
         unit: "stanzas",
-        doc: "How many may wait for a client's acknowledgement. Its session is closed when there are more and it has acknowledged none for 10 s, or when there are four times as many.",
+        doc: "How many may wait for a client's acknowledgement. Its session is closed when there are more and it has acknowledged none for 10 s, or when there are four times as many; one whose client is away when there are more.",
       }),
     ),
     ack_freq: option.integer({
