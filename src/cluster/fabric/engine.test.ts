@@ -276,7 +276,7 @@ describe("messages", () => {
     a.fabric.channel(2).send(2, bytesOf("nobody listens"));
     clock.advance(5);
     expect([other, b.take()]).toEqual([["1 up", "for one"], ["1: for none"]]);
-    await expect(answered(clock, a.fabric.channel(2).request(2, bytesOf("x"), 100))).rejects.toThrow(RequestFailed);
+    expect(await refused(clock, a.fabric.channel(2).request(2, bytesOf("x"), 100))).toStartWith("RequestFailed");
   });
 });
 
@@ -287,17 +287,22 @@ async function answered<T>(clock: SimClock, promise: Promise<T>): Promise<T> {
   return promise;
 }
 
+/** How the promise fails. Not `rejects`: Bun's waits within the matcher, where with any socket open each turn takes a third of a second. */
+async function refused(clock: SimClock, promise: Promise<unknown>): Promise<string> {
+  return answered(clock, promise).then(() => "it was answered", String);
+}
+
 describe("requests", () => {
   test("are answered; an error of the other side, silence, and a peer that goes are told", async () => {
     const { clock, a, b } = await pair();
     expect(text(await answered(clock, a.fabric.request(2, bytesOf("hello"), 1000)))).toBe("hello, node 1");
-    await expect(answered(clock, a.fabric.request(2, bytesOf("throw"), 1000))).rejects.toThrow("node-2: cannot");
-    await expect(answered(clock, a.fabric.request(2, bytesOf("never"), 1000))).rejects.toThrow("within 1000 ms");
-    await expect(answered(clock, a.fabric.request(9, bytesOf("hello"), 1000))).rejects.toThrow("node 9 is not up");
+    expect(await refused(clock, a.fabric.request(2, bytesOf("throw"), 1000))).toContain("node-2: cannot");
+    expect(await refused(clock, a.fabric.request(2, bytesOf("never"), 1000))).toContain("within 1000 ms");
+    expect(await refused(clock, a.fabric.request(9, bytesOf("hello"), 1000))).toContain("node 9 is not up");
     const left = a.fabric.request(2, bytesOf("never"), 60_000);
     clock.advance(1);
     await b.fabric.stop();
-    await expect(answered(clock, left)).rejects.toThrow("node-2 is down");
+    expect(await refused(clock, left)).toContain("node-2 is down");
   });
 
   test("more at once than allowed are refused", async () => {

@@ -59,8 +59,10 @@ export class Peer implements SocketHandler {
 }
 
 export const opened: { stop(): void }[] = [];
-/** For `afterEach`. */
+const dialled: net.Socket[] = [];
+/** For `afterEach`. What stays connected slows down the tests of other files. */
 export function stopListeners(): void {
+  for (const client of dialled.splice(0)) client.destroy();
   for (const listener of opened.splice(0)) listener.stop();
 }
 
@@ -104,6 +106,7 @@ export function serve(options: Partial<ListenOptions> = {}): Server {
 
 export async function dial(server: Server): Promise<net.Socket> {
   const socket = net.connect({ port: server.listener.port, host: "127.0.0.1", allowHalfOpen: true });
+  dialled.push(socket);
   await once(socket, "connect");
   return socket;
 }
@@ -132,6 +135,7 @@ export async function dialTls(server: Server, options: tls.ConnectionOptions = {
     rejectUnauthorized: false,
     ...options,
   });
+  dialled.push(socket);
   await once(socket, "secureConnect");
   return socket;
 }
