@@ -9,7 +9,7 @@
  * Each such group says when it has ended. What it printed follows when something in it failed; at the end of everything stand skipped
  * tests by name, and failed ones with their errors.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { glob } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const testTimeoutMs = 60_000;
 
 /** For one group; so long that only one that hangs meets it, and short enough that what it printed is still seen. */
-const groupTimeoutMs = 8 * 60_000;
+const groupTimeoutMs = 9 * 60_000;
 
 interface Run {
   readonly report: Report;
@@ -30,10 +30,20 @@ interface Run {
   readonly seconds: number;
 }
 
+let running: ChildProcess | undefined;
+
+const isAlone = (file: string): boolean =>
+  ["test/e2e/", "test/cluster/", "bench/smoke.test.ts"].some((start) => file.startsWith(start));
+
+/** Database servers that run nowhere yet are started once for all. */
+async function databasesFor(files: readonly string[]): Promise<Record<string, string>> {
+  const some = files.some((file) => readFileSync(join(root, file), "utf8").includes("support/databases.ts"));
+  return some ? (await import("../test/support/databases.ts")).startedDatabases() : {};
+}
+
 /** Each folder of end-to-end tests starts servers of its own, so those files run apart from each other. */
 function groupsOf(files: readonly string[]): string[][] {
-  const apart = ["test/e2e/", "test/cluster/", "bench/smoke.test.ts"];
-  const alone = files.filter((file) => apart.some((start) => file.startsWith(start)));
+  const alone = files.filter(isAlone);
   const together = files.filter((file) => !alone.includes(file));
   return [together, ...alone.map((file) => [file])].filter((group) => group.length > 0);
 }
@@ -44,15 +54,15 @@ async function findTests(wanted: readonly string[]): Promise<string[]> {
   return files.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part))).sort();
 }
 
-async function runGroup(files: readonly string[], reportFile: string): Promise<Run> {
+async function runGroup(files: readonly string[], reportFile: string, env: NodeJS.ProcessEnv): Promise<Run> {
   const args = ["test", `--timeout=${testTimeoutMs}`, "--reporter=junit", `--reporter-outfile=${reportFile}`];
   const started = performance.now();
-  const child = spawn(process.execPath, [...args, ...files.map((file) => `./${file}`)], { cwd: root });
+  const child = spawn(process.execPath, [...args, ...files.map((file) => `./${file}`)], { cwd: root, env });
   let output = "";
   child.stdout.on("data", (chunk: Buffer) => (output += chunk));
   child.stderr.on("data", (chunk: Buffer) => (output += chunk));
   const timer = setTimeout(() => child.kill("SIGKILL"), groupTimeoutMs);
-  interrupt = () => child.kill("SIGKILL");
+  running = child;
   const ending = await new Promise<string | number>((done) => {
     child.on("close", (code, signal) => done(signal ?? code ?? "an unknown error"));
   });
@@ -92,18 +102,18 @@ const reports = mkdtempSync(join(tmpdir(), "meerkat-test-"));
 const failures: Failure[] = [];
 const skipped: string[] = [];
 let passed = 0;
-/** Ends the group that runs. */
-let interrupt = () => {};
 let interrupted = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
     interrupted = true;
-    interrupt();
+    running?.kill("SIGKILL");
   });
 }
+const env = { ...process.env, ...(await databasesFor(groups.flat())) };
+
 for (const [at, group] of groups.entries()) {
   if (interrupted) break;
-  const run = await runGroup(group, join(reports, `${at}.xml`));
+  const run = await runGroup(group, join(reports, `${at}.xml`), env);
   console.log(progressOf(group, run));
   if (run.report.failures.length > 0) console.log(withoutPassed(run.output));
   passed += run.report.passed;

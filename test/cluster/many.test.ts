@@ -7,6 +7,8 @@ import { connectionToml } from "../support/server-database.ts";
 
 const postgres = (await testDatabases()).find(({ dialect }) => dialect === "postgres");
 const count = 20;
+/** A server of PostgreSQL allows a hundred to all. */
+const fewConnections = "[outgoing_pools.rdbms.default]\nworkers = 2\n";
 
 interface NodeLine {
   readonly number: number;
@@ -21,7 +23,7 @@ describe.skipIf(postgres === undefined || postgres.unavailable !== undefined)("t
     try {
       const name = `many-${process.pid}`;
       const start = async (number: number) => {
-        const extra = `[cluster]\nname = "${name}"\nnode_name = "n${number}"\nfabric = "local"\n`;
+        const extra = `[cluster]\nname = "${name}"\nnode_name = "n${number}"\nfabric = "local"\n${fewConnections}`;
         const modules = "[modules.mod_presence]";
         nodes.push(await startServer({ database: connectionToml(database), modules, extra, alone: true }));
       };
@@ -44,5 +46,5 @@ describe.skipIf(postgres === undefined || postgres.unavailable !== undefined)("t
       await Promise.all(nodes.map((node) => node.stop()));
       await database.drop();
     }
-  }, 120_000);
+  }, 240_000);
 });

@@ -68,7 +68,7 @@ test("a large file goes through in little memory, both ways", async () => {
   }
   clearInterval(watch);
   expect([length, same]).toEqual([content.length, true]);
-  expect(highest - before).toBeLessThan(60);
+  expect(highest - before).toBeLessThan(90); // of a hundred, and then twice
   const middle = await fetch(slot.get, { headers: { range: `bytes=${4096 * 7}-${4096 * 7 + 1}` } });
   expect([middle.status, ...new Uint8Array(await middle.arrayBuffer())]).toEqual([206, (4096 * 7) % 251, 0]);
   const head = await fetch(slot.get, { method: "HEAD" });

@@ -19,7 +19,7 @@ import { freePort } from "./free-port.ts";
 /** Time limits short enough that a test of them is quick, long enough for a busy machine. */
 const connectTimeoutMs = 10_000;
 const queryTimeoutMs = 10_000;
-const startTimeoutMs = 30_000;
+const startTimeoutMs = 90_000;
 
 /** The machine's clock, for tests whose other side is a real server. */
 export const realClock: Clock = {
@@ -225,7 +225,19 @@ async function findOrStart(kind: ServerKind): Promise<ServerAccess | string> {
     }
   }
   if (url !== undefined) throw new Error(`${kind.environment} names a server that cannot be used`, { cause: failure });
-  return kind.start();
+  const access = await kind.start();
+  if (typeof access !== "string") startedHere.set(kind.environment, access);
+  return access;
+}
+
+/** By the variable of the environment that names such a server. */
+const startedHere = new Map<string, ServerAccess>();
+
+/** The environment in which other processes use the servers that this one has started: so that not each starts its own. They end with this one. */
+export async function startedDatabases(): Promise<Record<string, string>> {
+  await testDatabases();
+  const urls = [...startedHere].map(([name, { host, port, username }]) => [name, `sql://${username}@${host}:${port}`]);
+  return Object.fromEntries(urls);
 }
 
 function accessOf(url: URL, kind: ServerKind): ServerAccess {

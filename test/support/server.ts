@@ -10,7 +10,7 @@ import { catalogue } from "../../src/modules/catalogue.ts";
 
 const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
 /** Twenty may start at once, on a machine that does other things too. */
-const startTimeoutMs = 60_000;
+const startTimeoutMs = 100_000;
 
 export interface TestServer {
   readonly c2sPort: number;

@@ -117,6 +117,6 @@ class Client(slixmpp.ClientXMPP):
 
 def run(main):
     async def bounded():
-        await asyncio.wait_for(main(), 25)
+        await asyncio.wait_for(main(), 50)
 
     asyncio.run(bounded())

@@ -25,6 +25,6 @@ def settle(text):
 client.add_event_handler("session_start", lambda _: settle("session"))
 client.add_event_handler("disconnected", lambda _: settle("disconnected"))
 client.connect(("127.0.0.1", settings["c2sPort"]))
-asyncio.get_event_loop().run_until_complete(asyncio.wait_for(outcome, 20))
+asyncio.get_event_loop().run_until_complete(asyncio.wait_for(outcome, 40))
 print(json.dumps({"outcome": outcome.result()}), flush=True)
 client.abort()
