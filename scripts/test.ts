@@ -9,7 +9,7 @@
  * Each such group says when it has ended. What it printed follows when something in it failed; at the end of everything stand skipped
  * tests by name, and failed ones with their errors.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { glob } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -30,7 +30,7 @@ interface Run {
   readonly seconds: number;
 }
 
-let running: ChildProcess | undefined;
+let endRunning = (): void => {};
 
 const isAlone = (file: string): boolean =>
   ["test/e2e/", "test/cluster/", "bench/smoke.test.ts"].some((start) => file.startsWith(start));
@@ -57,15 +57,21 @@ async function findTests(wanted: readonly string[]): Promise<string[]> {
 async function runGroup(files: readonly string[], reportFile: string, env: NodeJS.ProcessEnv): Promise<Run> {
   const args = ["test", `--timeout=${testTimeoutMs}`, "--reporter=junit", `--reporter-outfile=${reportFile}`];
   const started = performance.now();
-  const child = spawn(process.execPath, [...args, ...files.map((file) => `./${file}`)], { cwd: root, env });
+  const child = spawn(process.execPath, [...args, ...files.map((file) => `./${file}`)], {
+    cwd: root,
+    env,
+    detached: true, // so that it can be ended with all that it has started
+  });
   let output = "";
   child.stdout.on("data", (chunk: Buffer) => (output += chunk));
   child.stderr.on("data", (chunk: Buffer) => (output += chunk));
-  const timer = setTimeout(() => child.kill("SIGKILL"), groupTimeoutMs);
-  running = child;
+  const end = () => process.kill(-child.pid!, "SIGKILL");
+  const timer = setTimeout(end, groupTimeoutMs);
+  endRunning = end;
   const ending = await new Promise<string | number>((done) => {
     child.on("close", (code, signal) => done(signal ?? code ?? "an unknown error"));
   });
+  endRunning = () => {};
   clearTimeout(timer);
   const seconds = (performance.now() - started) / 1000;
   return { report: reportOf(reportFile, files, ending, output), output, seconds };
@@ -106,7 +112,7 @@ let interrupted = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
     interrupted = true;
-    running?.kill("SIGKILL");
+    endRunning();
   });
 }
 const env = { ...process.env, ...(await databasesFor(groups.flat())) };
