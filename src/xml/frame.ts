@@ -1,6 +1,6 @@
 /** What the scanner hands out for each top-level element of a stream. */
 
-import { parseContent } from "./element.ts";
+import { type Node, parseContent } from "./element.ts";
 import { XmlError } from "./errors.ts";
 import { escapeText } from "./escape.ts";
 import type { XmlLimits } from "./limits.ts";
@@ -47,6 +47,16 @@ export interface RewrittenInner {
   readonly children: readonly (string | number)[];
 }
 
+/** What is left of `room` characters beside the namespaces and names of a node, at the least; stops counting below 0. */
+function roomBeside(node: Node, ns: string, room: number): number {
+  if (typeof node === "string") return room - node.length;
+  let left = room - node.name.length - (node.ns === ns ? 0 : node.ns.length);
+  for (let index = 0; left >= 0 && index < node.children.length; index++) {
+    left = roomBeside(node.children[index]!, node.ns, left);
+  }
+  return left;
+}
+
 /**
  * Writes checked content anew so that it stands in the default namespace `ns` without any prefix bound outside.
  * `defaultNs` and `prefixes` are what held where it came from. Short prefixes can stand for long namespaces, so the result
@@ -61,9 +71,15 @@ export function rewriteInner(
 ): RewrittenInner {
   let out = "";
   const children: (string | number)[] = [];
-  for (const node of parseContent(inner, defaultNs, prefixes, limits)) {
+  const nodes = parseContent(inner, defaultNs, prefixes, limits);
+  let room = limits.stanzaBytesMax;
+  for (const node of nodes) {
+    // Before anything is written: what is refused must not have cost the time of writing it.
+    room = roomBeside(node, ns, room);
+    if (room < 0) throw new XmlError("policy-violation", "an element too large without prefixes");
+  }
+  for (const node of nodes) {
     const start = out.length;
-    // Concatenation does not copy, so a huge result has cost little when it is refused.
     out += typeof node === "string" ? escapeText(node) : node.toXml(ns);
     if (out.length > limits.stanzaBytesMax)
       throw new XmlError("policy-violation", "an element too large without prefixes");
