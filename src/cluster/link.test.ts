@@ -196,4 +196,15 @@ describe("a link", () => {
     await clock.advanceSettling(100);
     expect(b.received).toEqual(["before", "after"]);
   });
+
+  test("a question that names a frame no window reaches is garbage, and costs nothing", async () => {
+    const { clock, a, b } = await pair();
+    const garbage = new Uint8Array(17).fill(0xff);
+    garbage[0] = 3;
+    a.fabric.channel(1).send(2, garbage);
+    const acknowledged = a.link.send(2, frame("after it"), true);
+    await clock.advanceSettling(20);
+    await acknowledged;
+    expect(b.received).toEqual(["after it"]);
+  });
 });

@@ -30,6 +30,7 @@ const REPEAT = 5;
 const HEAD_BYTES = 7;
 const REPEAT_BYTES = 11;
 const SYNC_BYTES = 17;
+const missingMax = 10_000_000;
 
 /** What the peer was to deal with was perhaps not dealt with: it went down, or was not up. Route it anew. */
 export class PeerLost extends Error {
@@ -384,6 +385,7 @@ export class Link {
     this.#onAck(line, handled);
     const question = bytes[0] === QUESTION;
     const sent = readU48(bytes, HEAD_BYTES);
+    if (sent - line.expected > missingMax) return; // garbage: no window is so wide
     const id = readU32(bytes, HEAD_BYTES + 6);
     if (question) this.#sync(line, ANSWER, id);
     // Sent before this message and not here: lost. What was asked for after the question may still be on its way.

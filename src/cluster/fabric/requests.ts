@@ -162,8 +162,8 @@ export class Requests {
     counters.requestsIn++;
     const answer = (type: number, bytes: Uint8Array): void => this.#answer(peer, exchange, id, heard, type, bytes);
     const fail = (error: unknown): void => {
-      // Who reads questions counts and tells what is not understood, such as that of a version to come.
-      if (!(error instanceof WireError)) this.#host.failed(error, peer.identity);
+      // Who reads questions counts and tells what is not understood, such as that of a version to come. To refuse is no fault.
+      if (!(error instanceof WireError || error instanceof RequestFailed)) this.#host.failed(error, peer.identity);
       answer(TYPE_FAILURE, encoder.encode(error instanceof Error ? error.message : String(error)));
     };
     const events = this.#host.eventsOf(heard.channel);

@@ -217,6 +217,7 @@ export class ClusterNode implements ModuleCluster {
       moved: (frame) => sessions.moved(frame),
       told: () => this.#toldBeforeMove(),
       flushTables: () => this.replicator.flush(),
+      leaving: () => this.#draining,
     });
     sessions.mover = mover;
     this.#router = router;

@@ -326,9 +326,17 @@ export class ClusterSessions implements OtherNodes, RemoteWay {
     const account = stanza.to;
     if (account === undefined) throw new WireError("a stanza for nobody");
     const session = this.#session(account.bare, serial);
-    if (session === undefined) return this.#giveBack(stanza);
+    if (session === undefined) return this.#deliveredLate(serial, stanza);
     session.deliver(stanza);
     return undefined;
+  }
+
+  /** It may have moved on, and whoever sends this does not know. */
+  #deliveredLate(serial: number, stanza: Stanza): Promise<void> {
+    if (this.#moving.idle) return this.#giveBack(stanza);
+    const { nodeNumber, lifeOf } = this.#parts;
+    const here: Place = { node: nodeNumber, incarnation: lifeOf(nodeNumber)!.incarnation, serial };
+    return this.#moving.placeNow(here) === here ? this.#giveBack(stanza) : this.#moving.follow(here, stanza);
   }
 
   /** For a session that has moved here, as is known without the tables. */

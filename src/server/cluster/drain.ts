@@ -11,6 +11,8 @@ import type { ClusterNode } from "./cluster-node.ts";
 const batchSessions = 100;
 /** Several batches are on their way to different nodes at once. */
 const batchesAtOnce = 4;
+/** To one node after the other. */
+const triesMax = 3;
 
 export interface DrainParts {
   readonly core: Core;
@@ -41,25 +43,34 @@ export async function drain(parts: DrainParts): Promise<DrainReport> {
   await core.announceStop();
   const total = router.sessions.size;
   let moved = 0;
-  const tried = new Set<Session>();
+  // The node that was to take some may have died, or be on its way out itself: then another does.
+  const tries = new Map<Session, number>();
+  const moving = new Set<Session>();
   const next = (): Session[] => {
-    const batch: Session[] = [];
-    for (const session of router.sessions.all()) {
-      if (tried.has(session) || managementOf(session)?.resumeId === undefined) continue;
-      tried.add(session);
-      if (batch.push(session) === batchSessions) break;
+    for (let tried = 0; tried < triesMax; tried++) {
+      const batch: Session[] = [];
+      for (const session of router.sessions.all()) {
+        if (moving.has(session) || (tries.get(session) ?? 0) !== tried) continue;
+        if (managementOf(session)?.resumeId === undefined) continue;
+        tries.set(session, tried + 1);
+        moving.add(session);
+        if (batch.push(session) === batchSessions) break;
+      }
+      if (batch.length > 0) return batch;
     }
-    return batch;
+    return [];
   };
   const worker = async (offset: number): Promise<void> => {
     for (let round = offset; ; round++) {
       if (clock.monotonic() - started > parts.withinMs) return;
       const targets = cluster.stayingPeers.filter((peer) => !parts.avoid(peer.name));
+      if (targets.length === 0) return;
       const batch = next();
-      if (batch.length === 0 || targets.length === 0) return;
+      if (batch.length === 0) return;
       // Not `moved += await …`, which would forget what the other workers have moved meanwhile.
       const given = await cluster.mover.give(batch, targets[round % targets.length]!.number);
       moved += given;
+      for (const session of batch) moving.delete(session);
     }
   };
   await Promise.all(Array.from({ length: batchesAtOnce }, (_, at) => worker(at)));

@@ -58,6 +58,8 @@ export interface PlaceMoverParts {
   readonly flushTables: () => void;
   /** Resolves when all others know what this node has written to its tables, or have had the time. */
   readonly tablesTold: () => Promise<void>;
+  /** Whether this node is on its way out: then nothing comes here any more. */
+  readonly leaving: () => boolean;
 }
 
 interface Waiting {
@@ -172,6 +174,7 @@ export class PlaceMover {
 
   async #take(place: string, key: string, data: unknown, target: number): Promise<boolean> {
     const { calls, log, holder } = this.#parts;
+    const life = calls.peers.get(target);
     let taken = false;
     try {
       const question = withJson(Call.takePlace, { place, key, data } satisfies TakePlaceCall);
@@ -180,8 +183,9 @@ export class PlaceMover {
     } catch (error) {
       log.warn({ err: error, node: target, place, key }, "a thing could not be handed over");
     }
-    // The answer may be lost, and the thing there all the same.
-    taken ||= this.#arrived.has(idOf(place, key)) || holder(place, key) === target;
+    // The answer may be lost, and the thing there all the same; unless that node is gone, and the thing with it.
+    const lives = life !== undefined && calls.peers.get(target)?.incarnation === life.incarnation;
+    taken ||= lives && (this.#arrived.has(idOf(place, key)) || holder(place, key) === target);
     if (!taken) this.counters.failed++;
     return taken;
   }
@@ -221,7 +225,7 @@ export class PlaceMover {
     const { place, key, data } = jsonOf<TakePlaceCall>(bytes);
     let taken = false;
     try {
-      taken = this.#parts.things(place, key)?.unpack(key, data) ?? false;
+      taken = !this.#parts.leaving() && (this.#parts.things(place, key)?.unpack(key, data) ?? false);
     } catch (error) {
       this.#parts.log.error({ err: error, place, key }, "a thing could not be taken over");
     }

@@ -112,6 +112,7 @@ export class Placements {
         node === replicator.self.number ? dealtWith(router, stanza) : this.#send(node, 1, stanza),
       route: (stanza) => dealtWith(router, stanza),
       flushTables: () => replicator.flush(),
+      leaving: () => this.leaving.has(replicator.self.number),
     });
     for (const { table } of this.#places.values()) replicator.add(table);
   }

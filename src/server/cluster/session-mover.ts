@@ -11,6 +11,7 @@
  * is routed as for sessions that are gone.
  */
 import type { FabricChannel } from "../../cluster/fabric/channel.ts";
+import { RequestFailed } from "../../cluster/fabric/fabric.ts";
 import type { Link } from "../../cluster/link.ts";
 import type { Log } from "../../observe/log.ts";
 import { runSessionEvent } from "../../router/from-client.ts";
@@ -41,6 +42,8 @@ import type { Place } from "./moving.ts";
 /** What a step may take. */
 const stepMs = 5_000;
 const takeMs = 10_000;
+/** What one `take` carries in queues, more or less; the fabric takes a few times that in one message. */
+const partCharsMost = 2 * 1024 * 1024;
 const fetchMs = 15_000;
 /** A session that has just moved is in the tables of all within this time, or a few of it. */
 const fetchAgainMs = 50;
@@ -75,6 +78,8 @@ export interface SessionMoverParts {
   readonly told: () => Promise<void>;
   /** Tells other nodes now what this one has written to its tables. */
   readonly flushTables: () => void;
+  /** Whether this node is on its way out: then nothing comes here any more. */
+  readonly leaving: () => boolean;
 }
 
 /** The serial of a session that is there, though the answer that says so was lost. */
@@ -183,6 +188,7 @@ export class SessionMover {
 
   /** Sessions come. They are in the tables of all who hear of it later than of the answer. */
   async taken(bytes: Uint8Array): Promise<Uint8Array> {
+    if (this.#parts.leaving()) throw new RequestFailed("this node is on its way out too");
     const { sessions } = jsonOf<TakeCall>(bytes);
     const serials: number[] = [];
     for (const moving of sessions) {
@@ -250,14 +256,16 @@ export class SessionMover {
     const peers = [...this.#parts.calls.peers.keys()];
     const freeze: FreezeFrame = { move, serials: movable.map((session) => session.serial) };
     const outlets = new Map<Session, HeldOutlet>();
-    let there = new Map<Session, number>();
+    const there = new Map<Session, number>();
+    const life = this.#parts.calls.peers.get(target);
     try {
       await this.#parts.freezing.freeze(move, peers, withJson(Frame.freeze, freeze));
-      there = await this.#take(movable, target, outlets);
+      await this.#take(movable, target, outlets, there);
     } finally {
-      // Also after a failure: an answer may be lost, and the sessions there all the same.
+      // Also after a failure: an answer may be lost, and the sessions there all the same; unless that node is gone, and they with it.
+      const lives = life !== undefined && this.#parts.calls.peers.get(target)?.incarnation === life.incarnation;
       for (const session of movable)
-        if (this.#arrived.delete(session) && !there.has(session)) there.set(session, unknown);
+        if (this.#arrived.delete(session) && lives && !there.has(session)) there.set(session, unknown);
       // Whoever wrote to these sessions here may have moved meanwhile, and writes from elsewhere as soon as its node hears of the move.
       await this.#sendOn(target, there, outlets);
       // Before the tables forget the old places: until a peer has heard this, it keeps what is for them, and nothing overtakes that.
@@ -276,14 +284,18 @@ export class SessionMover {
     return count;
   }
 
-  /** Sends the sessions; resolves to their serials there, 0 for one that was not wanted. What cannot move is left out. */
+  /**
+   * Sends the sessions, and notes in `there` their serials there, 0 for one that was not wanted. What cannot move is left out: one whose queue
+   * alone is too large for a message stays, and keeps no other from moving.
+   */
   async #take(
     movable: readonly Session[],
     target: number,
     outlets: Map<Session, HeldOutlet>,
-  ): Promise<Map<Session, number>> {
-    const { keeper, calls } = this.#parts;
-    const described: MovingSession[] = [];
+    there: Map<Session, number>,
+  ): Promise<void> {
+    const { keeper } = this.#parts;
+    const described = new Map<Session, MovingSession>();
     for (const session of movable) {
       const moving = describeSession(keeper, session);
       const management = managementOf(session);
@@ -292,12 +304,30 @@ export class SessionMover {
       keeper.resumptions.attached(moving.resumeId);
       outlets.set(session, new HeldOutlet(management, moving.waitMs));
       session.outlet = outlets.get(session);
-      described.push(moving);
+      described.set(session, moving);
     }
-    if (described.length === 0) return new Map();
-    const answer = await calls.request(target, withJson(Call.take, { sessions: described } satisfies TakeCall), takeMs);
+    let failure: unknown;
+    for (const part of inParts(described)) {
+      try {
+        await this.#takePart(part, described, target, there);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  async #takePart(
+    part: readonly Session[],
+    described: ReadonlyMap<Session, MovingSession>,
+    target: number,
+    there: Map<Session, number>,
+  ): Promise<void> {
+    const sessions = part.map((session) => described.get(session)!);
+    const question = withJson(Call.take, { sessions } satisfies TakeCall);
+    const answer = await this.#parts.calls.request(target, question, takeMs);
     const serials = JSON.parse(new TextDecoder().decode(answer)) as number[];
-    return new Map([...outlets.keys()].map((session, at) => [session, serials[at] ?? 0]));
+    for (const [at, session] of part.entries()) there.set(session, serials[at] ?? 0);
   }
 
   /** From now on what is for these sessions goes to their new places, behind what was held for them; resolves when that is there. */
@@ -345,6 +375,22 @@ export class SessionMover {
     // A node that is down keeps nothing.
     this.#parts.link.send(node, bytes, false)?.catch(() => undefined);
   }
+}
+
+/** Sessions that fit one message, in order. */
+function inParts(described: ReadonlyMap<Session, MovingSession>): Session[][] {
+  const parts: Session[][] = [];
+  let chars = 0;
+  for (const [session, { unacknowledged }] of described) {
+    const own = unacknowledged.reduce((sum, text) => sum + text.length, 0);
+    if (parts.length === 0 || chars + own > partCharsMost) {
+      parts.push([]);
+      chars = 0;
+    }
+    parts.at(-1)!.push(session);
+    chars += own;
+  }
+  return parts;
 }
 
 function serialsOf(sessions: readonly Session[], there: ReadonlyMap<Session, number>): Record<string, number> {
