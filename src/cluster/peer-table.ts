@@ -44,6 +44,8 @@ export class PeerTable {
   snapshots = 0;
   /** Digests that differed although no write was missing. */
   differences = 0;
+  /** Has been in sync before. */
+  known = false;
   /** Messages of the owner were lost, and its next digest will tell whether writes were among them. */
   doubtful = false;
   readonly #owner: NodeIdentity;
@@ -112,11 +114,11 @@ export class PeerTable {
     if (fresh) {
       this.#show();
       if (this.seq === undefined && digest.count === 0) this.seq = seq;
-      this.phase = "synced";
+      this.#isSynced();
     }
     // The repair is whole; whether it was right, the hashes say.
     if (this.phase === "asked" && !this.#wantAll && seq === this.seq) {
-      this.phase = "synced";
+      this.#isSynced();
       this.repairs++;
     }
     if (this.seq === undefined || this.#wantAll) {
@@ -152,7 +154,7 @@ export class PeerTable {
     if (!last) return;
     this.#dropFormers();
     this.#wantAll = false;
-    this.phase = "synced";
+    this.#isSynced();
     this.snapshots++;
   }
 
@@ -196,6 +198,12 @@ export class PeerTable {
     this.#request = (this.#request + 1) >>> 0;
     this.#progressAt = this.#actions.now();
     this.#actions.ask(this.store.name, this.#request, have);
+  }
+
+  #isSynced(): void {
+    this.phase = "synced";
+    // Otherwise only as far as a first digest goes, and all is still to come.
+    if (this.seq !== undefined) this.known = true;
   }
 
   #askAgain(): void {

@@ -69,6 +69,35 @@ describe("writes", () => {
     equal(a, b, c);
   });
 
+  test("nobody waits for tables that have never come; for those that were here and miss something everybody does", async () => {
+    const cluster = new Cluster();
+    const [a, b] = (await cluster.nodes(2)) as [SimNode, SimNode];
+    cluster.network.cut(1, 2);
+    a.bind("alice", "phone");
+    await cluster.pass(20);
+    cluster.network.mend();
+    a.bind("alice", "tablet");
+    let told: Promise<void> | undefined;
+    for (let steps = 0; told === undefined && steps < 200; steps++) {
+      cluster.clock.advance(0.05);
+      told = b.replicator.whenTold(1);
+    }
+    expect(told).toBeInstanceOf(Promise);
+    let known: string[] = [];
+    void told!.then(() => {
+      known = found(b, "alice");
+    });
+    await cluster.pass(100);
+    expect(known).toEqual(["phone 0 0 at node1", "tablet 0 0 at node1"]);
+
+    const c = new SimNode(cluster.network, { number: 3, incarnation: 1 });
+    cluster.network.weather.delayMsMin = cluster.network.weather.delayMsMax = 40;
+    await c.start();
+    while (!c.fabric.peers.has(1)) await cluster.pass(20);
+    expect(c.replicator.inSync).toBe(false);
+    expect(c.replicator.whenTold(1)).toBeUndefined();
+  });
+
   test("the writes of a turn leave as one message", async () => {
     const cluster = new Cluster();
     const [a, b] = (await cluster.nodes(2)) as [SimNode, SimNode];

@@ -566,12 +566,11 @@ export class Replicator {
   }
 }
 
-/** Tables that the peer does not have do not count; before its first digest nothing is known. */
+/** Tables that the peer does not have do not count, nor those that come in for the first time, which takes long: nobody waits for a node that joins. */
 function isWhole({ shared, tables }: Peer): boolean {
-  if (shared === undefined) return false;
-  for (const name of shared) {
-    const table = tables.get(name);
-    if (table !== undefined && (table.phase !== "synced" || table.doubtful)) return false;
+  for (const [name, table] of tables) {
+    if (shared?.has(name) === false || !table.known) continue;
+    if (table.phase !== "synced" || table.doubtful) return false;
   }
   return true;
 }
