@@ -244,7 +244,7 @@ describe("what this version says", () => {
     expect(missing).toEqual([]);
   });
 
-  test("is in the fixtures of the newest version, kind for kind", () => {
+  test("is in the fixtures of the newest version, kind for kind (when it grows: test/talk/wire/record.ts)", () => {
     const newest = fixturesOf(versions.toSorted(Bun.semver.order).at(-1)!);
     expect([...said.keys()].toSorted()).toEqual(Object.keys(newest).toSorted());
     // What a version to come reads is to be what this one says: a field that is new here belongs into fixtures too.
