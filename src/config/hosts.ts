@@ -8,7 +8,7 @@ import {
   PREDEFINED_RULES,
 } from "./access.ts";
 import { normalDomain } from "./checks.ts";
-import { MODULE_BACKENDS_IGNORED, MONGOOSEIM_MODULES } from "./mongooseim.ts";
+import { MODULE_BACKENDS_IGNORED, MODULE_IGNORED, MODULE_OPTIONS_IGNORED, MONGOOSEIM_MODULES } from "./mongooseim.ts";
 import type { ModuleSchema, ModuleSchemaRegistry, Reasons } from "./option.ts";
 import type { Path } from "./positions.ts";
 import {
@@ -46,8 +46,6 @@ const HOST_UNSUPPORTED: Reasons = {
   shaper: "shapers are global; define it in [shaper]",
 };
 
-const MODULE_IGNORED: Reasons = { iqdisc: "requests are handled in the order they come" };
-
 /** Reads `[modules]` of the file or of a host; options are those the modules declare. */
 export function readModules(raw: unknown, path: Path, registry: ModuleSchemaRegistry, reading: Reading): ModuleOptions {
   const modules = new Map<string, Readonly<Record<string, unknown>>>();
@@ -63,21 +61,23 @@ export function readModules(raw: unknown, path: Path, registry: ModuleSchemaRegi
       const known = MONGOOSEIM_MODULES.includes(name);
       problem(reading, place, known ? NOT_YET : unknownText("module", name, registry.keys()));
     } else if (!isTable(options)) problem(reading, place, `found ${foundText(options)}; allowed: a table`);
-    else modules.set(name, readModule(schema, options, place, reading));
+    else modules.set(name, readModule(name, schema, options, place, reading));
   }
   return modules;
 }
 
 function readModule(
+  name: string,
   { options: shape, summary }: ModuleSchema,
   raw: Readonly<Record<string, unknown>>,
   path: Path,
   reading: Reading,
 ): Readonly<Record<string, unknown>> {
   mark(reading, path, { kind: "table", shape, doc: summary ?? "" });
+  const ignored = { ...MODULE_IGNORED, ...MODULE_OPTIONS_IGNORED[name] };
   const { backend, ...rest } = raw;
   if (backend === undefined || Object.hasOwn(shape, "backend")) {
-    return resolveTable({ shape, ignored: MODULE_IGNORED }, raw, path, reading);
+    return resolveTable({ shape, ignored }, raw, path, reading);
   }
   if (typeof backend === "string" && MODULE_BACKENDS_IGNORED.includes(backend)) {
     note(
@@ -86,7 +86,7 @@ function readModule(
       "has no effect: persistent data are in SQL, volatile ones replicated in memory",
     );
   } else problem(reading, [...path, "backend"], `found ${foundText(backend)}: ${NOT_YET}`);
-  return resolveTable({ shape, ignored: MODULE_IGNORED }, rest, path, reading);
+  return resolveTable({ shape, ignored }, rest, path, reading);
 }
 
 /** Reads every `[[host_config]]`, by domain. */

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { about, complaints, HOSTS, load } from "./load.fixture.ts";
 import { problemText } from "./load.ts";
+import { moduleRegistry } from "./option.ts";
 
 describe("a file that is right", () => {
   test("the smallest one has every default", () => {
@@ -183,6 +184,20 @@ cacertfile = "ca.pem"`,
     expect(settings.listen.c2s[0]?.stanzaBytesMax).toBe(10_485_760);
     expect(notes.map(problemText)).toEqual([
       'm.toml:5:1: listen.c2s[0].max_stanza_size: "infinity" means 10485760 bytes',
+    ]);
+  });
+
+  test("what MongooseIM's own file has and asks for nothing is noted", () => {
+    const { notes } = load(
+      `${HOSTS}host_types = []\n[[listen.c2s]]\nport = 5222\n[modules.mod_vcard]\nhost = "vjud.@HOST@"`,
+      { modules: moduleRegistry([{ name: "mod_vcard", options: {} }]) },
+    );
+    expect(notes.map(problemText).toSorted()).toEqual([
+      "m.toml:3:1: general.host_types: has no effect: nothing is in it",
+      "m.toml:7:1: modules.mod_vcard.host: has no effect: profiles cannot be searched",
+    ]);
+    expect(about('host_types = ["team"]')).toEqual([
+      expect.stringContaining("general.host_types: known to MongooseIM"),
     ]);
   });
 

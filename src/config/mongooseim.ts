@@ -105,6 +105,15 @@ export const TOP_UNSUPPORTED: Reasons = { s2s: "", services: "" };
 /** Options of modules that are accepted everywhere a module has none of that name, where the value is one of these. */
 export const MODULE_BACKENDS_IGNORED = ["rdbms", "mnesia", "cets", "rdbms_async"];
 
+/** Options of modules that any module may have. */
+export const MODULE_IGNORED: Reasons = { iqdisc: "requests are handled in the order they come" };
+
+const NO_SEARCH = "profiles cannot be searched";
+/** Options of single modules. */
+export const MODULE_OPTIONS_IGNORED: Readonly<Record<string, Reasons>> = {
+  mod_vcard: { host: NO_SEARCH, matches: NO_SEARCH },
+};
+
 /** The modules of MongooseIM 6.2 to 6.8. */
 export const MONGOOSEIM_MODULES: readonly string[] = (
   "adhoc amp auth_token bind2 blocking blocklist broadcast cache_users caps carboncopy csi disco domain_isolation " +

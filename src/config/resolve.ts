@@ -128,7 +128,10 @@ export function resolveTable(
     const place = [...path, name];
     const ignored = own(table.ignored, name);
     const unsupported = own(table.unsupported, name);
+    const isEmptyList = Array.isArray(raw[name]) && raw[name].length === 0;
     if (ignored !== undefined) note(reading, place, `has no effect: ${ignored}`);
+    // What MongooseIM's own file has as a reminder, such as `host_types = []`.
+    else if (unsupported !== undefined && isEmptyList) note(reading, place, "has no effect: nothing is in it");
     else if (unsupported !== undefined)
       problem(reading, place, unsupported === "" ? NOT_YET : `${NOT_YET}: ${unsupported}`);
     else problem(reading, place, unknownText("option", name, [...Object.keys(table.shape), ...(table.others ?? [])]));
