@@ -78,7 +78,7 @@ export function askForMembership(room: Room, account: Jid, nick: string): Outcom
     admins.push(...occupant.sessions.map((session) => session.jid));
   }
   if (admins.length === 0) {
-    throw new StanzaError("not-allowed", { text: "The room is for members, and nobody is there to make you one" });
+    throw new StanzaError("not-allowed", { text: "Admins decide who becomes a member, and none of them is there" });
   }
   checkRequest(room, "membership", account);
   const payload = formToFill({

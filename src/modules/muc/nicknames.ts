@@ -49,8 +49,14 @@ export function setRegistration(room: Room, from: Jid, query: Element): MaybePro
   const nick = wantedNick(query);
   if (nick === undefined) return unregister(room, from.toBare());
   checkReserved(room, from.toBare(), nick);
-  if (affiliation === "none" && room.state.config.membersOnly) return askForMembership(room, from.toBare(), nick);
+  if (affiliation === "none" && membershipIsWorth(room, from)) return askForMembership(room, from.toBare(), nick);
   return registerNick(room, from.toBare(), nick);
+}
+
+/** Membership opens the room, or gives the voice that somebody was not given or has lost: then admins decide on it. */
+function membershipIsWorth(room: Room, from: Jid): boolean {
+  const silent = room.state.occupantsOf(from.bare).some(({ role }) => role === "visitor");
+  return room.state.config.membersOnly || silent || room.state.roleOnEntering(from, "none") === "visitor";
 }
 
 /** Whoever registers becomes a member, unless he is more than that. */

@@ -113,6 +113,26 @@ test("requests that others are to decide on come no faster than one a minute, an
   await talk.stop();
 });
 
+test("nobody gets his voice by registering a nickname: that is for admins to decide", async () => {
+  const { talk, alice, bob } = await inRoom();
+  const form = `<x xmlns='${forms}' type='submit'><field var='muc#register_roomnick'><value>Bobby</value></field></x>`;
+  const wish = `<iq type='set' id='r' to='${room}'><query xmlns='jabber:iq:register'>${form}</query></iq>`;
+  await alice.sends(adminSet("<item nick='Bob' role='visitor'/>"));
+  await alice.takes();
+  expect(told(await asks(bob, wish))).toBe("iq result");
+  const [request] = await alice.takes();
+  expect(request!.child("x", forms)!.toXml()).toContain("bob@localhost");
+  await bob.sends(say("heard?"));
+  expect(await hears(bob)).toEqual([`message error ${room} forbidden`]);
+  // Nor by leaving first.
+  await bob.sends(`<presence type='unavailable' to='${room}/Bob'/>`);
+  await talk.clock.advance(60_000);
+  expect(told(await asks(bob, wish))).toBe("iq result");
+  await bob.sends(enter("Bob"));
+  expect(await hears(bob)).toContain("presence Bob none visitor bob@localhost/pc 110");
+  await talk.stop();
+});
+
 test("invitations come no faster than messages may", async () => {
   const { talk, alice } = await inRoom({ min_message_interval: 10 });
   const carol = await talk.online("carol@localhost/pc");
