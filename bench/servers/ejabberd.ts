@@ -121,8 +121,9 @@ ${features.archive === true ? `  mod_mam: { default: always${features.postgres =
       "halt()",
     ].join(", ");
     const args = ["-noinput", "-mnesia", "dir", `"${join(folder, "spool")}"`, "-eval", `${program}.`];
-    // It may have repaired files first, and said so.
-    if ((await outputOf("erl", args))?.endsWith("copied") !== true)
-      throw new Error("ejabberd's accounts could not be copied");
+    // It may say before that it has repaired files, and behind that Mnesia has stopped.
+    const said = await outputOf("erl", args);
+    if (said?.split("\n").includes("copied") !== true)
+      throw new Error(`ejabberd's accounts could not be copied: ${said?.slice(-300) ?? "no answer of erl"}`);
   },
 };
