@@ -11,19 +11,46 @@ import type { Xml } from "../../xml/xml.ts";
 import { type LightRooms, lightViewer } from "./light-rooms.ts";
 import { addressCharsMax } from "./light-store.ts";
 import type { BlockingChange } from "./requests.ts";
+import { roomList } from "./room-list.ts";
 
 export function answer(request: Stanza, payload?: Xml): Effect {
   return route(resultOf(request, payload));
 }
 
-export function noNode(query: Element): void {
+/** The result of a change, behind what it has caused. Whoever reads it may rely on the change at every node. */
+export async function done(
+  { context }: LightRooms,
+  request: Stanza,
+  effects: readonly Effect[],
+): Promise<readonly Effect[]> {
+  await context.told();
+  return [...effects, answer(request)];
+}
+
+function noNode(query: Element): void {
   const node = query.attr("node");
   if (node !== undefined && node !== "") throw new StanzaError("item-not-found", { text: "There is no such node" });
 }
 
-/** `protocol` is the namespace by which clients know how to speak to it. */
-export function aboutService(rooms: LightRooms, stanza: Stanza, query: Element, protocol: string): Effect {
-  return info(rooms, stanza, query, `Group chats of ${rooms.context.domain}`, protocol);
+/** What the service answers beside what it is there for. `protocol` is the namespace by which clients know how to speak to it. */
+export async function asideOfService(
+  rooms: LightRooms,
+  what: string,
+  stanza: Stanza,
+  payload: Element,
+  protocol: string,
+): Promise<Outcome> {
+  switch (what) {
+    case `get ${ns.discoInfo} query`:
+      return info(rooms, stanza, payload, `Group chats of ${rooms.context.domain}`, protocol);
+    case `get ${ns.discoItems} query`:
+      noNode(payload);
+      return answer(stanza, await roomList(rooms, stanza.from!.toBare(), payload));
+    case `get ${ns.ping} ping`:
+      return answer(stanza);
+    default:
+      throw new StanzaError("service-unavailable");
+  }
 }
 
 function info(rooms: LightRooms, stanza: Stanza, query: Element, name: string, protocol: string): Effect {

@@ -1,18 +1,17 @@
 /** `legacy_mode`: what is asked of rooms in a part of XEP-0045, as MongooseIM has mapped it, and who answers it. */
-import { drop, type Effect, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
+import { drop, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
 import { submittedForm } from "../../stanza/data-form.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { formToFill } from "../../stanza/form-text.ts";
 import { ns } from "../../stanza/ns.ts";
-import { errorElement, resultOf } from "../../stanza/reply.ts";
+import { errorElement } from "../../stanza/reply.ts";
 import { presence, type Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { xml } from "../../xml/xml.ts";
-import { aboutService, answer, aside, block, checkCreation, noNode, requireBlocking } from "./answers.ts";
+import { answer, aside, asideOfService, block, checkCreation, done, requireBlocking } from "./answers.ts";
 import { legacyItem } from "./legacy-tongue.ts";
 import type { LightRooms } from "./light-rooms.ts";
 import { readItems, readPrivacyItems } from "./requests.ts";
-import { roomList } from "./room-list.ts";
 
 /** Clients know the fields by the names that the form shows, and by those of XEP-0045. */
 const fieldPrefix = "muc#roomconfig_";
@@ -85,21 +84,13 @@ export class LegacyService {
   }
 
   async #ofService(what: string, stanza: Stanza, payload: Element): Promise<Outcome> {
-    const rooms = this.#rooms;
     switch (what) {
-      case `get ${ns.discoInfo} query`:
-        return aboutService(rooms, stanza, payload, ns.muc);
-      case `get ${ns.discoItems} query`:
-        noNode(payload);
-        return answer(stanza, await roomList(rooms, stanza.from!.toBare(), payload));
       case `get ${ns.privacy} query`:
         return this.#blocking(stanza);
       case `set ${ns.privacy} query`:
         return this.#block(stanza, payload);
-      case `get ${ns.ping} ping`:
-        return answer(stanza);
       default:
-        throw new StanzaError("service-unavailable");
+        return asideOfService(this.#rooms, what, stanza, payload, ns.muc);
     }
   }
 
@@ -132,13 +123,13 @@ export class LegacyService {
       case `set ${ns.mucAdmin} query`: {
         await rooms.occupancy.seenBy(from, room.local);
         const wishes = readItems(payload.childrenNamed("item"), (jid) => rooms.isUser(jid));
-        return this.#done(stanza, await rooms.affiliate(room, from, wishes, stanza.id!));
+        return done(rooms, stanza, await rooms.affiliate(room, from, wishes, stanza.id!));
       }
       case `get ${ns.mucOwner} query`:
         return this.#form(stanza);
       case `set ${ns.mucOwner} query`:
         if (payload.child("destroy") !== undefined) {
-          return this.#done(stanza, await rooms.destroy(room, from, stanza.id!));
+          return done(rooms, stanza, await rooms.destroy(room, from, stanza.id!));
         }
         return this.#configure(stanza, payload);
       default:
@@ -181,13 +172,7 @@ export class LegacyService {
         return [name.startsWith(fieldPrefix) ? name.slice(fieldPrefix.length) : name, texts[0] ?? ""];
       }),
     );
-    return this.#done(stanza, await rooms.configure(room, stanza.from!, change, stanza.id!));
-  }
-
-  /** Whoever reads the result may rely on it at every node. */
-  async #done(request: Stanza, effects: readonly Effect[]): Promise<readonly Effect[]> {
-    await this.#rooms.context.told();
-    return [...effects, route(resultOf(request))];
+    return done(rooms, stanza, await rooms.configure(room, stanza.from!, change, stanza.id!));
   }
 }
 

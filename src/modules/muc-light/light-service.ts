@@ -1,18 +1,16 @@
 /** What is addressed to the domain of the rooms and to rooms, and who answers it. */
-import { drop, type Effect, type MaybePromise, type Outcome, route } from "../../hooks/effect.ts";
+import { drop, type MaybePromise, type Outcome } from "../../hooks/effect.ts";
 import { StanzaError } from "../../stanza/errors.ts";
 import { ns } from "../../stanza/ns.ts";
-import { resultOf } from "../../stanza/reply.ts";
 import type { Stanza } from "../../stanza/stanza.ts";
 import type { Element } from "../../xml/element.ts";
 import { Xml, xml } from "../../xml/xml.ts";
 import type { Affiliation, AffiliationChange } from "./affiliations.ts";
-import { aboutService, answer, aside, block, checkCreation, noNode, requireBlocking } from "./answers.ts";
+import { answer, aside, asideOfService, block, checkCreation, done, requireBlocking } from "./answers.ts";
 import type { LightRooms } from "./light-rooms.ts";
 import type { LightRoom } from "./light-store.ts";
 import { usersXml } from "./notices.ts";
 import { knownVersion, readAffiliations, readBlocking, readCreation } from "./requests.ts";
-import { roomList } from "./room-list.ts";
 import { configXml } from "./room-schema.ts";
 
 export class LightService {
@@ -62,33 +60,19 @@ export class LightService {
     const { fields, occupants } = readCreation(query, (jid) => rooms.isUser(jid));
     const { config } = rooms.schema.read(fields);
     const { effects } = await rooms.create(stanza.from!, name, config, occupants, stanza.id!);
-    return this.#done(stanza, effects);
-  }
-
-  /** Whoever reads the result may rely on it at every node. */
-  async #done(request: Stanza, effects: readonly Effect[] = []): Promise<readonly Effect[]> {
-    await this.#rooms.context.told();
-    return [...effects, route(resultOf(request))];
+    return done(this.#rooms, stanza, effects);
   }
 
   // The service.
 
   async #ofService(what: string, stanza: Stanza, payload: Element): Promise<Outcome> {
-    const rooms = this.#rooms;
     switch (what) {
-      case `get ${ns.discoInfo} query`:
-        return aboutService(rooms, stanza, payload, ns.mucLight);
-      case `get ${ns.discoItems} query`:
-        noNode(payload);
-        return answer(stanza, await roomList(rooms, stanza.from!.toBare(), payload));
       case `get ${ns.mucLightBlocking} query`:
         return this.#blocking(stanza);
       case `set ${ns.mucLightBlocking} query`:
         return this.#block(stanza, payload);
-      case `get ${ns.ping} ping`:
-        return answer(stanza);
       default:
-        throw new StanzaError("service-unavailable");
+        return asideOfService(this.#rooms, what, stanza, payload, ns.mucLight);
     }
   }
 
@@ -123,14 +107,18 @@ export class LightService {
         });
       case `set ${ns.mucLightConfiguration} query`:
         await rooms.occupancy.seenBy(from, room.local);
-        return this.#done(stanza, await rooms.configure(room, from, rooms.schema.read(payload.elements()), stanza.id!));
+        return done(
+          rooms,
+          stanza,
+          await rooms.configure(room, from, rooms.schema.read(payload.elements()), stanza.id!),
+        );
       case `set ${ns.mucLightAffiliations} query`: {
         await rooms.occupancy.seenBy(from, room.local);
         const wishes = readAffiliations(payload.elements(), (jid) => rooms.isUser(jid));
-        return this.#done(stanza, await rooms.affiliate(room, from, wishes, stanza.id!));
+        return done(rooms, stanza, await rooms.affiliate(room, from, wishes, stanza.id!));
       }
       case `set ${ns.mucLightDestroy} query`:
-        return this.#done(stanza, await rooms.destroy(room, from, stanza.id!));
+        return done(rooms, stanza, await rooms.destroy(room, from, stanza.id!));
       default:
         return aside(rooms, what, stanza, payload, ns.mucLight);
     }

@@ -1,6 +1,5 @@
 /** Rooms and those who mean no good: what is too much, too fast, of the wrong kind, or not theirs. */
 import { describe, expect, test } from "bun:test";
-import type { Element } from "../../../src/xml/element.ts";
 import type { Person } from "../../support/conversation.ts";
 import {
   admin,
@@ -12,6 +11,8 @@ import {
   forms,
   hears,
   inRoom,
+  invite,
+  items,
   room,
   say,
   service,
@@ -22,9 +23,6 @@ import {
 const muc = "http://jabber.org/protocol/muc";
 const info = "http://jabber.org/protocol/disco#info";
 const rsm = "http://jabber.org/protocol/rsm";
-
-const items = (answer: Element) => answer.child("query", admin)!.childrenNamed("item");
-const invite = (to: string) => `<message to='${room}'><x xmlns='${user}'><invite to='${to}'/></x></message>`;
 
 test.each([
   ["a space", "\u00a0", "not-acceptable"],

@@ -63,6 +63,12 @@ export const adminSet = (items: string, to = room): string =>
 export const adminGet = (item: string, to = room): string =>
   `<iq type='get' id='list' to='${to}'><query xmlns='${admin}'>${item}</query></iq>`;
 
+export const invite = (to: string): string =>
+  `<message to='${room}'><x xmlns='${user}'><invite to='${to}'/></x></message>`;
+
+/** Of an answer to `adminGet`. */
+export const items = (answer: Element): readonly Element[] => answer.child("query", admin)!.childrenNamed("item");
+
 export const say = (text: string, to = room): string =>
   `<message type='groupchat' id='m1' to='${to}'><body>${text}</body></message>`;
 

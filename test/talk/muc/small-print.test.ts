@@ -6,7 +6,6 @@ import { vcard } from "../../../src/modules/vcard/vcard.ts";
 import type { Element } from "../../../src/xml/element.ts";
 import type { Person } from "../../support/conversation.ts";
 import {
-  admin,
   adminGet,
   adminSet,
   asks,
@@ -15,6 +14,8 @@ import {
   hears,
   inRoom,
   instant,
+  invite,
+  items,
   room,
   say,
   service,
@@ -26,9 +27,6 @@ import {
 const occupantIds = "urn:xmpp:occupant-id:0";
 const info = "http://jabber.org/protocol/disco#info";
 const conference = "jabber:x:conference";
-
-const items = (answer: Element) => answer.child("query", admin)!.childrenNamed("item");
-const invite = (to: string) => `<message to='${room}'><x xmlns='${user}'><invite to='${to}'/></x></message>`;
 
 test("6.4: service and room say that they keep the ids of messages", async () => {
   const { talk, bob } = await inRoom();
